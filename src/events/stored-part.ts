@@ -76,6 +76,9 @@ export interface ToolPart extends PartExtras {
   duration_ms?: number | undefined;
   /** The provider ran it (a server-side tool). */
   provider_executed?: boolean | undefined;
+  /** What a human was asked and answered. */
+  approval?:
+    { id?: string | undefined; approved?: boolean | undefined; reason?: string | undefined } | undefined;
 }
 
 /** A part of a kind that this version does not know. */
@@ -136,6 +139,13 @@ const knownParts = new Map<string, z.ZodType>(
       started_at: z.number().optional(),
       duration_ms: z.number().optional(),
       provider_executed: z.boolean().optional(),
+      approval: z
+        .looseObject({
+          id: z.string().optional(),
+          approved: z.boolean().optional(),
+          reason: z.string().optional(),
+        })
+        .optional(),
       ...extras,
     }),
   }),

@@ -1,0 +1,132 @@
+import type { Splice } from "./conversation-event.ts";
+
+/**
+ * Splices `[at, del, ins]`: how an event says what changed in a string. Units are UTF-16 code units; splices
+ * of one event apply in order, each to the result of the one before.
+ */
+
+/** Up to here a loop over characters beats slicing. */
+const SHORT = 32;
+
+/** The one splice that turns `previous` into `next`, undefined where they are equal. Costs what comparing memory costs. */
+export function findSplice(previous: string, next: string): Splice | undefined {
+  if (previous === next) return undefined;
+  const prefix = commonPrefix(previous, next);
+  const suffix = commonSuffix(previous, next, Math.min(previous.length, next.length) - prefix);
+  return [prefix, previous.length - prefix - suffix, next.slice(prefix, next.length - suffix)];
+}
+
+/**
+ * Length of the common prefix. Slices are compared, not characters: the engine compares memory, which is tens
+ * of times faster. Text that streams in differs near the end, so the search gallops back from there.
+ */
+function commonPrefix(a: string, b: string): number {
+  const shorter = Math.min(a.length, b.length);
+  let unequal = shorter + 1; // No prefix of this length or longer is common.
+  let tail = 0;
+  let equal = 0;
+  for (;;) {
+    const length = shorter - tail;
+    if (length <= 0) break;
+    if (a.slice(0, length) === b.slice(0, length)) {
+      equal = length;
+      break;
+    }
+    unequal = length;
+    tail = tail === 0 ? 4 : tail * 4;
+  }
+  while (unequal - equal > SHORT) {
+    const middle = (equal + unequal) >>> 1;
+    if (a.slice(equal, middle) === b.slice(equal, middle)) equal = middle;
+    else unequal = middle;
+  }
+  while (equal < shorter && a.charCodeAt(equal) === b.charCodeAt(equal)) equal++;
+  return equal;
+}
+
+/** Length of the common suffix, at most `most`: short as a rule (the closing brackets of JSON), so it gallops forwards. */
+function commonSuffix(a: string, b: string, most: number): number {
+  let equal = 0;
+  const shortEnd = Math.min(most, SHORT);
+  while (equal < shortEnd && a.charCodeAt(a.length - 1 - equal) === b.charCodeAt(b.length - 1 - equal))
+    equal++;
+  if (equal < shortEnd || equal === most) return equal;
+  let unequal = most + 1;
+  for (let length = SHORT * 4; length <= most; length *= 4) {
+    if (!sameEnd(a, b, equal, length)) {
+      unequal = length;
+      break;
+    }
+    equal = length;
+  }
+  while (unequal - equal > 1) {
+    const middle = (equal + unequal) >>> 1;
+    if (sameEnd(a, b, equal, middle)) equal = middle;
+    else unequal = middle;
+  }
+  return equal;
+}
+
+/** True where the characters between `known` and `length` from the end are the same. */
+function sameEnd(a: string, b: string, known: number, length: number): boolean {
+  return a.slice(a.length - length, a.length - known) === b.slice(b.length - length, b.length - known);
+}
+
+/**
+ * A string that takes splices in linear time altogether: it is kept in two halves around the place of the last
+ * splice, so that text streaming in at one place is appended to the left half and nothing is copied.
+ */
+export class SplicedText {
+  #left: string;
+  #right = "";
+
+  constructor(text = "") {
+    this.#left = text;
+  }
+
+  get length(): number {
+    return this.#left.length + this.#right.length;
+  }
+
+  /** @throws {RangeError} where the splice reaches outside the text. */
+  splice(at: number, del: number, ins: string): void {
+    if (at !== this.#left.length) this.#moveGap(at);
+    if (del > 0) {
+      if (del > this.#right.length) {
+        throw new RangeError(`splice [${at}, ${del}] reaches beyond a text of ${this.length} units`);
+      }
+      this.#right = this.#right.slice(del);
+    }
+    this.#left += ins;
+  }
+
+  #moveGap(at: number): void {
+    if (at < 0 || at > this.length) {
+      throw new RangeError(`splice at ${at} is outside a text of ${this.length} units`);
+    }
+    const text = this.#left + this.#right;
+    this.#left = text.slice(0, at);
+    this.#right = text.slice(at);
+  }
+
+  set(text: string): void {
+    this.#left = text;
+    this.#right = "";
+  }
+
+  toString(): string {
+    if (this.#right !== "") {
+      // Joined for good: the next read must not walk the pieces again.
+      this.#left += this.#right;
+      this.#right = "";
+    }
+    return this.#left;
+  }
+}
+
+/** @throws {RangeError} where a splice reaches outside the text. */
+export function applySplices(text: string, splices: readonly Splice[]): string {
+  const spliced = new SplicedText(text);
+  for (const [at, del, ins] of splices) spliced.splice(at, del, ins);
+  return spliced.toString();
+}

@@ -1,0 +1,318 @@
+import { DamageError } from "../errors.ts";
+import type { ConversationEvent, EventData, NewMessage } from "../events/conversation-event.ts";
+import { SplicedText, applySplices } from "../events/text-splice.ts";
+import { EMPTY_CONTENT, parseBranches, pushBranch } from "./message-branches.ts";
+import { replaceMessages } from "./message-replacement.ts";
+import type { FoldedMessage } from "./stored-message.ts";
+
+/**
+ * The fold: one session's events into its messages. Live cache, queries, views, rebuild, time travel and tests
+ * all use this one. It mutates the state that it owns, so that a delta costs its own length and no more.
+ */
+
+/** A turn that has begun and not ended. Whether its writer lives is not the fold's business. */
+export interface UnendedTurn {
+  readonly turnId: string;
+  readonly messageId: number;
+  readonly kind: "new" | "regenerate";
+  readonly model: string | undefined;
+  readonly writer: string;
+  /** Epoch ms. */
+  readonly startedAt: number;
+  readonly startedRevision: number;
+  superseded: boolean;
+}
+
+export interface Conversation {
+  /** Of the newest event applied, -1 before the first. */
+  revision: number;
+  /** Epoch ms of the newest event. */
+  lastActive: number;
+  /** False before the first event and after SessionDeleted. */
+  exists: boolean;
+  title: string | undefined;
+  metadata: Record<string, unknown> | undefined;
+  /** The conversation as it stands, in order. */
+  messages: FoldedMessage[];
+  /** All since the last deletion, replaced ones too, in the order in which includeReplaced shows them. */
+  allMessages: FoldedMessage[];
+  readonly byId: Map<number, FoldedMessage>;
+  readonly byExternalId: Map<string, FoldedMessage>;
+  readonly unendedTurns: Map<string, UnendedTurn>;
+  /** The newest message id given out since the last deletion, 0 when there is none. */
+  lastMessageId: number;
+  /** Events that a fork still lacks: until they have come it is not listed. */
+  missingForkEvents: number;
+  /** The bare stub that is being updated. */
+  filling: FoldedMessage | undefined;
+  /** False: contents are not kept, for folds that only count. */
+  readonly keepsContents: boolean;
+}
+
+export function emptyConversation(options: { keepsContents?: boolean } = {}): Conversation {
+  return {
+    revision: -1,
+    lastActive: 0,
+    exists: false,
+    title: undefined,
+    metadata: undefined,
+    messages: [],
+    allMessages: [],
+    byId: new Map(),
+    byExternalId: new Map(),
+    unendedTurns: new Map(),
+    lastMessageId: 0,
+    missingForkEvents: 0,
+    filling: undefined,
+    keepsContents: options.keepsContents ?? true,
+  };
+}
+
+/**
+ * Applies one event to the state, in place; an event that is in it already is skipped.
+ * @throws {DamageError} `revision-gap`, `unfoldable-event`: the message names stream, revision and type.
+ */
+export function applyEvent(state: Conversation, event: ConversationEvent): void {
+  if (event.revision <= state.revision) return;
+  const beginsTruncated = state.revision === -1 && event.type === "SessionDeleted";
+  if (event.revision !== state.revision + 1 && !beginsTruncated) throw gap(state, event);
+  try {
+    fold(state, event);
+  } catch (cause) {
+    throw unfoldable(event, cause);
+  }
+  state.revision = event.revision;
+  state.lastActive = event.metadata.time;
+}
+
+/** Moves past an event that this version may skip (`ignorable`). */
+export function skipEvent(state: Conversation, event: { revision: number }): void {
+  if (event.revision === state.revision + 1) state.revision = event.revision;
+}
+
+function fold(state: Conversation, event: ConversationEvent): void {
+  if (state.missingForkEvents > 0) state.missingForkEvents--;
+  const time = event.metadata.time;
+  switch (event.type) {
+    case "MessageSaved":
+      if (event.data.role === "user") settleFilling(state);
+      addMessage(state, newMessage(event.data, event.revision, time, state));
+      break;
+    case "AssistantStubAppended":
+      settleFilling(state);
+      supersedeTurns(state, undefined);
+      addStub(state, event.data, event.revision, time);
+      break;
+    case "TurnStarted":
+      startTurn(state, event.data, event.metadata.writer, event.revision, time);
+      break;
+    case "BranchesUpdated":
+      updateBranches(state, event.data, time);
+      break;
+    case "TurnEnded":
+      endTurn(state, event.data, time);
+      break;
+    case "MessagesReplaced":
+      replaceAll(state, event.data, event.revision, time);
+      break;
+    case "SessionUpdated":
+      if (event.data.title !== undefined) state.title = event.data.title ?? undefined;
+      if (event.data.metadata !== undefined) state.metadata = event.data.metadata ?? undefined;
+      break;
+    case "SessionForked":
+      state.missingForkEvents = event.data.total;
+      break;
+    case "SessionDeleted":
+      deleteSession(state);
+      return;
+    default:
+      throw new Error("it does not belong into a session's stream");
+  }
+  state.exists = true;
+}
+
+function newMessage(data: NewMessage, revision: number, time: number, state: Conversation): FoldedMessage {
+  return {
+    id: data.messageId,
+    role: data.role,
+    format: data.format,
+    content: new SplicedText(state.keepsContents ? data.content : ""),
+    branchesJson: "",
+    activeBranch: 0,
+    status: "saved",
+    createdAt: time,
+    updatedAt: time,
+    createdRevision: revision,
+    replaced: false,
+    externalId: data.externalId,
+    metadata: data.metadata,
+  };
+}
+
+/** Registers a message everywhere but in the order of the conversation. */
+function registerMessage(state: Conversation, message: FoldedMessage): void {
+  if (state.byId.has(message.id)) throw new Error(`message ${message.id} exists already`);
+  state.byId.set(message.id, message);
+  state.lastMessageId = message.id;
+  if (message.externalId !== undefined && !state.byExternalId.has(message.externalId)) {
+    state.byExternalId.set(message.externalId, message);
+  }
+}
+
+function addMessage(state: Conversation, message: FoldedMessage): void {
+  registerMessage(state, message);
+  state.messages.push(message);
+  state.allMessages.push(message);
+}
+
+function addStub(
+  state: Conversation,
+  data: EventData["AssistantStubAppended"],
+  revision: number,
+  time: number,
+): void {
+  const stub = newMessage({ ...data, role: "assistant", format: "parts" }, revision, time, state);
+  stub.status = "filling";
+  addMessage(state, stub);
+  state.filling = stub;
+}
+
+function settleFilling(state: Conversation): void {
+  if (state.filling?.status === "filling") state.filling.status = "saved";
+  state.filling = undefined;
+}
+
+/** A turn that has not ended when another begins will not be gone on with. */
+function supersedeTurns(state: Conversation, by: string | undefined): void {
+  for (const turn of state.unendedTurns.values()) {
+    if (turn.turnId === by || turn.superseded) continue;
+    turn.superseded = true;
+    const message = state.byId.get(turn.messageId);
+    if (message?.status === "open") message.status = "superseded";
+  }
+}
+
+function startTurn(
+  state: Conversation,
+  data: EventData["TurnStarted"],
+  writer: string,
+  revision: number,
+  time: number,
+): void {
+  const message = messageOf(state, data.messageId);
+  if (state.filling === message) state.filling = undefined;
+  settleFilling(state);
+  supersedeTurns(state, data.turnId);
+  state.unendedTurns.set(data.turnId, {
+    turnId: data.turnId,
+    messageId: data.messageId,
+    kind: data.kind,
+    model: data.model,
+    writer,
+    startedAt: time,
+    startedRevision: revision,
+    superseded: false,
+  });
+  message.status = "open";
+  message.updatedAt = time;
+  // What an earlier turn on the same message reported is not this one's.
+  message.usage = undefined;
+  message.finishReason = undefined;
+  message.error = undefined;
+}
+
+function updateBranches(state: Conversation, data: EventData["BranchesUpdated"], time: number): void {
+  const message = messageOf(state, data.messageId);
+  message.updatedAt = time;
+  if (!state.keepsContents) return;
+  if (data.pushContent === true) {
+    message.branchesJson = pushBranch(message.branchesJson, message.content.toString());
+    message.content.set(EMPTY_CONTENT);
+    message.activeBranch = parseBranches(message.branchesJson).length;
+  }
+  if (data.content !== undefined) {
+    for (const [at, del, ins] of data.content) message.content.splice(at, del, ins);
+    message.format = "parts";
+  }
+  if (data.branches !== undefined) message.branchesJson = applySplices(message.branchesJson, data.branches);
+  if (data.activeBranch !== undefined) message.activeBranch = data.activeBranch;
+  if (data.length !== undefined && data.length !== message.content.length) {
+    throw new Error(
+      `its content should be ${data.length} units long and is ${message.content.length}: an event before it is missing or doubled`,
+    );
+  }
+}
+
+function endTurn(state: Conversation, data: EventData["TurnEnded"], time: number): void {
+  const message = messageOf(state, data.messageId);
+  if (data.turnId !== undefined && !state.unendedTurns.delete(data.turnId)) {
+    throw new Error(`turn ${data.turnId} is not open`);
+  }
+  if (state.filling === message) state.filling = undefined;
+  message.status = data.outcome;
+  message.updatedAt = time;
+  message.usage = data.usage;
+  message.finishReason = data.finishReason;
+  message.error = data.error;
+}
+
+function replaceAll(
+  state: Conversation,
+  data: EventData["MessagesReplaced"],
+  revision: number,
+  time: number,
+): void {
+  const open = new Set<number>();
+  for (const turn of state.unendedTurns.values()) if (!turn.superseded) open.add(turn.messageId);
+  const replaced = replaceMessages(
+    state,
+    data,
+    (message) => open.has(message.id),
+    (created) => {
+      const message = newMessage(created, revision, time, state);
+      registerMessage(state, message);
+      return message;
+    },
+  );
+  state.messages = replaced.messages;
+  state.allMessages = replaced.allMessages;
+}
+
+function deleteSession(state: Conversation): void {
+  const fresh = emptyConversation({ keepsContents: state.keepsContents });
+  state.exists = false;
+  state.title = undefined;
+  state.metadata = undefined;
+  state.messages = fresh.messages;
+  state.allMessages = fresh.allMessages;
+  state.byId.clear();
+  state.byExternalId.clear();
+  state.unendedTurns.clear();
+  state.filling = undefined;
+  state.missingForkEvents = 0;
+  // A purge leaves nothing before this event: what comes after must not depend on it.
+  state.lastMessageId = 0;
+}
+
+function messageOf(state: Conversation, id: number): FoldedMessage {
+  const message = state.byId.get(id);
+  if (message === undefined) throw new Error(`there is no message ${id}`);
+  return message;
+}
+
+function gap(state: Conversation, event: ConversationEvent): DamageError {
+  return new DamageError(
+    "revision-gap",
+    `Stream "${event.stream}" lacks events: after revision ${state.revision} comes ${event.revision} (${event.type}).`,
+    { details: { stream: event.stream, revision: event.revision, after: state.revision } },
+  );
+}
+
+function unfoldable(event: ConversationEvent, cause: unknown): DamageError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new DamageError(
+    "unfoldable-event",
+    `Event ${event.type} at revision ${event.revision} of stream "${event.stream}" cannot be applied: ${why}.`,
+    { cause, details: { stream: event.stream, revision: event.revision, type: event.type } },
+  );
+}

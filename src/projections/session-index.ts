@@ -1,0 +1,98 @@
+import { conversationStreamPrefix, sessionOfStream } from "../events/conversation-event.ts";
+import { eventCodec } from "../events/event-codec.ts";
+import type { EventLog, RecordedEvent } from "../log/event-log.ts";
+import { type Conversation, applyEvent, emptyConversation, skipEvent } from "./conversation.ts";
+
+/** A session in a list. */
+export interface SessionInfo {
+  id: string;
+  title?: string;
+  messageCount: number;
+  lastActive: Date;
+}
+
+/** What a session takes in the log. */
+export interface SessionSize {
+  /** Events of its stream, those before a deletion included. */
+  events: number;
+  /** UTF-8 bytes of the JSON of their data and metadata. */
+  bytes: number;
+}
+
+interface IndexedSession extends SessionSize {
+  conversation: Conversation;
+}
+
+/**
+ * The sessions of a log: folded once, without contents, and followed from there; each query reads what is new
+ * first. Persisted views will take its place.
+ */
+export class SessionIndex {
+  readonly #log: EventLog;
+  readonly #countsBytes: boolean;
+  readonly #sessions = new Map<string, IndexedSession>();
+  #position = -1;
+  #following: Promise<void> = Promise.resolve();
+
+  constructor(log: EventLog, options: { countsBytes?: boolean } = {}) {
+    this.#log = log;
+    this.#countsBytes = options.countsBytes ?? false;
+  }
+
+  /** All listed sessions, newest first, as of every append acknowledged before the call. */
+  async list(): Promise<(SessionInfo & SessionSize)[]> {
+    await this.#follow();
+    const sessions: (SessionInfo & SessionSize)[] = [];
+    for (const [id, { conversation, events, bytes }] of this.#sessions) {
+      if (!conversation.exists || conversation.missingForkEvents > 0) continue;
+      sessions.push({
+        id,
+        ...(conversation.title === undefined ? {} : { title: conversation.title }),
+        messageCount: conversation.messages.length,
+        lastActive: new Date(conversation.lastActive),
+        events,
+        bytes,
+      });
+    }
+    return sessions.sort(newestFirst);
+  }
+
+  /** Each query starts a read of its own behind the one under way, so that it sees what came before the query. */
+  #follow(): Promise<void> {
+    const followed = this.#following.then(() => this.#readOn());
+    this.#following = followed.catch(() => undefined);
+    return followed;
+  }
+
+  async #readOn(): Promise<void> {
+    const from = { after: this.#position, streamPrefix: conversationStreamPrefix };
+    for await (const recorded of this.#log.readAll(from)) {
+      this.#take(recorded);
+      this.#position = recorded.position;
+    }
+  }
+
+  #take(recorded: RecordedEvent): void {
+    const id = sessionOfStream(recorded.stream);
+    if (id === undefined) return;
+    let session = this.#sessions.get(id);
+    if (session === undefined) {
+      session = { conversation: emptyConversation({ keepsContents: false }), events: 0, bytes: 0 };
+      this.#sessions.set(id, session);
+    }
+    const event = eventCodec.decode(recorded);
+    if (event === undefined) skipEvent(session.conversation, recorded);
+    else applyEvent(session.conversation, event);
+    session.events++;
+    if (this.#countsBytes) {
+      session.bytes +=
+        Buffer.byteLength(JSON.stringify(recorded.data)) +
+        Buffer.byteLength(JSON.stringify(recorded.metadata));
+    }
+  }
+}
+
+/** Newest first; ties by id, so that paging is stable. */
+export function newestFirst(a: SessionInfo, b: SessionInfo): number {
+  return b.lastActive.getTime() - a.lastActive.getTime() || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+}
