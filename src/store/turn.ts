@@ -22,6 +22,12 @@ export interface ToolResultOptions {
   providerMetadata?: ProviderMetadata | undefined;
 }
 
+export interface ApprovalOptions {
+  approvalId?: string | undefined;
+  reason?: string | undefined;
+  providerMetadata?: ProviderMetadata | undefined;
+}
+
 export interface StepOptions {
   finishReason?: string | undefined;
   usage?: Usage | undefined;
@@ -60,7 +66,7 @@ export interface Turn {
   toolApproval(
     toolId: string,
     approval: "requested" | "approved" | "denied",
-    options?: { reason?: string | undefined; providerMetadata?: ProviderMetadata | undefined },
+    options?: ApprovalOptions,
   ): Promise<void>;
   /** Its execution begins: from here until its result, the outcome is unknown after a crash. */
   toolStarted(toolId: string): Promise<void>;

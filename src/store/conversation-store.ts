@@ -1,0 +1,296 @@
+import { randomUUID } from "node:crypto";
+import { NotFoundError, StoreError } from "../errors.ts";
+import type { Outcome, Role } from "../events/conversation-event.ts";
+import type { Usage } from "../events/stored-part.ts";
+import type { Durability, EventLog } from "../log/event-log.ts";
+import { openEventLog } from "../log/open-event-log.ts";
+import type { Conversation } from "../projections/conversation.ts";
+import {
+  type SessionInfo,
+  type SessionSize,
+  SessionIndex,
+  newestFirst,
+} from "../projections/session-index.ts";
+import { type StoredMessage, toStoredMessage } from "../projections/stored-message.ts";
+import { FlushScheduler } from "./flush-scheduler.ts";
+import { MessageIds } from "./message-ids.ts";
+import {
+  type MessageContent,
+  type SaveMessageOptions,
+  checkSessionId,
+  toJsonObject,
+  toMessageInput,
+} from "./message-input.ts";
+import { type ListMessagesOptions, pageOfMessages } from "./message-page.ts";
+import * as commands from "./session-commands.ts";
+import { SessionCache } from "./session-cache.ts";
+import type { Session } from "./session.ts";
+import { TurnWriter } from "./turn-writer.ts";
+import { Writer } from "./writer.ts";
+
+export interface ConversationStoreOptions {
+  /** What structural events wait for: the disk (`power`, the default) or the operating system (`process`). */
+  durability?: Durability | undefined;
+  /** The window in which a turn's deltas are coalesced, ms. Default 20; 0 is every tick. */
+  flushIntervalMs?: number | undefined;
+  /** What to call this writer in forensics: the name of the service, say. */
+  label?: string | undefined;
+  /** Never create, never write; works in folders that cannot be written. */
+  readOnly?: boolean | undefined;
+  /** How many sessions are kept folded in memory. Default 1,000. */
+  cachedSessions?: number | undefined;
+}
+
+export interface BeginTurnOptions {
+  /** The user's message that the turn answers, saved in the same append. */
+  user?: MessageContent | ({ content: MessageContent } & SaveMessageOptions) | undefined;
+  model?: string | undefined;
+  /** Aborts the turn. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface ListSessionsOptions {
+  /** Default 50. */
+  limit?: number | undefined;
+  /** The last session of the page before. */
+  cursor?: Pick<SessionInfo, "id" | "lastActive"> | undefined;
+  /** Only sessions whose id begins so. */
+  prefix?: string | undefined;
+}
+
+/** A new message for replaceMessages, or messages to keep: `count` of them from `keep` on (default 1). */
+export type ReplacementMessage =
+  | { keep: number; count?: number | undefined }
+  | ({ role: Role; content: MessageContent } & SaveMessageOptions);
+
+const HEARTBEAT_MS = 10_000;
+const DEFAULT_LIMIT = 50;
+
+/**
+ * The conversations of one log. All queries are strong: they see every append that was acknowledged before them,
+ * by this process or another. Methods may be called without awaiting the one before: those of one session take
+ * effect in the order of the calls.
+ *
+ * Every method throws `store-closed` after close(), and the engine's errors (`log-busy`, `disk-full`, …).
+ */
+export class ConversationStore {
+  readonly #log: EventLog;
+  readonly #writer: Writer;
+  readonly #messageIds: MessageIds;
+  readonly #sessions: SessionCache;
+  readonly #scheduler: FlushScheduler;
+  readonly #openTurns = new Set<TurnWriter>();
+  #index: SessionIndex | undefined;
+  #isClosed = false;
+
+  constructor(log: EventLog, options: ConversationStoreOptions = {}) {
+    this.#log = log;
+    this.#writer = new Writer(log, { label: options.label, heartbeatMs: HEARTBEAT_MS });
+    this.#messageIds = new MessageIds(log, this.#writer);
+    this.#scheduler = new FlushScheduler(options.flushIntervalMs ?? 20);
+    const durability = options.durability ?? "power";
+    const services = { log, writer: this.#writer, messageIds: this.#messageIds, durability };
+    this.#sessions = new SessionCache(services, options.cachedSessions ?? 1000);
+  }
+
+  /** The log underneath, for tools that read events. */
+  get log(): EventLog {
+    return this.#log;
+  }
+
+  /**
+   * Appends a message and returns its id. With an `externalId` that the session has already (since its last
+   * deletion, replaced messages included) it returns that message's id and writes nothing.
+   */
+  async saveMessage(
+    sessionId: string,
+    role: Role,
+    content: MessageContent,
+    options: SaveMessageOptions = {},
+  ): Promise<number> {
+    const message = toMessageInput(role, content, options);
+    return this.#session(sessionId).run(commands.saveMessage(message));
+  }
+
+  /** Appends an empty assistant message (content `"[]"`) before the model starts, and returns its id. */
+  async appendAssistantStub(sessionId: string): Promise<number> {
+    return this.#session(sessionId).run(commands.appendStub());
+  }
+
+  /**
+   * Sets a message's content, branches and active branch; the log keeps only what changed. Resolves when it
+   * survives the death of this process. An unchanged message writes nothing.
+   * @throws `message-not-found`, `invalid-message-id`, `invalid-branches`, `branch-not-found`, `event-too-large`
+   */
+  async updateBranches(id: number, content: string, branchesJson = "", activeBranch = 0): Promise<void> {
+    const session = await this.#sessionOfMessage(id);
+    return session.run(commands.updateBranches(session.id, id, content, branchesJson, activeBranch));
+  }
+
+  /** Ends the turn of a stub that was filled by updateBranches, or of a turn whose writer is gone. @throws `turn-ended` */
+  async endTurn(id: number, outcome: Outcome, options: { usage?: Usage | undefined } = {}): Promise<void> {
+    const session = await this.#sessionOfMessage(id);
+    const usage = options.usage === undefined ? undefined : (toJsonObject({ ...options.usage }) as Usage);
+    return session.run(commands.endTurn(session.id, id, outcome, usage));
+  }
+
+  /** Begins an assistant turn: the user's message, the stub and the turn's beginning in one append. */
+  async beginTurn(sessionId: string, options: BeginTurnOptions = {}): Promise<TurnWriter> {
+    const session = this.#session(sessionId);
+    const turnId = randomUUID();
+    const command = commands.beginTurn(turnId, toUserMessage(options.user), options.model);
+    const messageId = await session.run(command);
+    return this.#openTurn(session, turnId, messageId, options.signal);
+  }
+
+  #openTurn(
+    session: Session,
+    turnId: string,
+    messageId: number,
+    signal: AbortSignal | undefined,
+  ): TurnWriter {
+    const turn: TurnWriter = new TurnWriter({
+      session,
+      turnId,
+      messageId,
+      scheduler: this.#scheduler,
+      maxAppendBytes: this.#log.limits.maxAppendBytes,
+      signal,
+      onClose: () => this.#openTurns.delete(turn),
+    });
+    this.#openTurns.add(turn);
+    return turn;
+  }
+
+  /** The newest assistant message. @throws `no-assistant-message` */
+  async lastAssistantMessage(sessionId: string): Promise<StoredMessage> {
+    const message = await this.findLastAssistantMessage(sessionId);
+    if (message !== undefined) return message;
+    throw new NotFoundError("no-assistant-message", `Session "${sessionId}" has no assistant message.`);
+  }
+
+  async findLastAssistantMessage(sessionId: string): Promise<StoredMessage | undefined> {
+    const state = await this.#read(sessionId);
+    const message = state.messages.findLast(({ role }) => role === "assistant");
+    return message && toStoredMessage(message);
+  }
+
+  /** Messages in ascending order: the newest 50, or the page that the options name. @throws `message-not-found` */
+  async listMessages(sessionId: string, options: ListMessagesOptions = {}): Promise<StoredMessage[]> {
+    const state = await this.#read(sessionId);
+    return pageOfMessages(state, sessionId, options).map(toStoredMessage);
+  }
+
+  /** Replaces the conversation by this list, in one event; what is replaced stays in the log. New messages of empty text are skipped. */
+  async replaceMessages(sessionId: string, messages: readonly ReplacementMessage[]): Promise<void> {
+    const replacements = messages.flatMap(toReplacement);
+    const command = commands.replaceMessages(sessionId, replacements, "replace");
+    return this.#session(sessionId).run(command, { readFirst: true });
+  }
+
+  async countMessages(sessionId: string): Promise<number> {
+    return (await this.#read(sessionId)).messages.length;
+  }
+
+  /** Sessions by their newest event, newest first. */
+  async listSessions(options: ListSessionsOptions = {}): Promise<SessionInfo[]> {
+    const sessions = await this.#listSessions(options, (this.#index ??= new SessionIndex(this.#log)));
+    return sessions.map(({ events: _events, bytes: _bytes, ...info }) => info);
+  }
+
+  /** As listSessions, with what each session takes in the log; reads the whole log. */
+  async listSessionSizes(options: ListSessionsOptions = {}): Promise<(SessionInfo & SessionSize)[]> {
+    return this.#listSessions(options, new SessionIndex(this.#log, { countsBytes: true }));
+  }
+
+  async #listSessions(
+    { limit = DEFAULT_LIMIT, cursor, prefix = "" }: ListSessionsOptions,
+    index: SessionIndex,
+  ): Promise<(SessionInfo & SessionSize)[]> {
+    this.#checkOpen();
+    const sessions = (await index.list()).filter(({ id }) => id.startsWith(prefix));
+    const place = cursor && { messageCount: 0, ...cursor };
+    const behind = place ? sessions.filter((session) => newestFirst(place, session) < 0) : sessions;
+    return behind.slice(0, limit);
+  }
+
+  /** Sets the title, the metadata, or both; null clears. */
+  async updateSession(
+    sessionId: string,
+    changes: { title?: string | null | undefined; metadata?: Record<string, unknown> | null | undefined },
+  ): Promise<void> {
+    const { title, metadata } = changes;
+    const command = commands.updateSession({
+      ...(title === undefined ? {} : { title }),
+      ...(metadata === undefined ? {} : { metadata: metadata && toJsonObject(metadata) }),
+    });
+    return this.#session(sessionId).run(command);
+  }
+
+  /** Deletes the session: it is listed no more and starts empty when used again. Unknown: nothing happens. */
+  async deleteSession(sessionId: string): Promise<void> {
+    return this.#session(sessionId).run(commands.deleteSession());
+  }
+
+  /** Writes what is buffered and releases everything. Turns stay open: their writer is gone, not they. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const turns = [...this.#openTurns];
+    const flushed = await Promise.allSettled(turns.map((turn) => turn.detach()));
+    await this.#sessions.drain();
+    const closed = await Promise.allSettled([this.#writer.stop()]);
+    await this.#log.close();
+    const failed = [...flushed, ...closed].find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  async #read(sessionId: string): Promise<Conversation> {
+    return this.#session(sessionId).read();
+  }
+
+  #session(sessionId: string): Session {
+    this.#checkOpen();
+    checkSessionId(sessionId);
+    return this.#sessions.get(sessionId);
+  }
+
+  async #sessionOfMessage(id: number): Promise<Session> {
+    this.#checkOpen();
+    return this.#sessions.get(await this.#messageIds.sessionOf(id));
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw new StoreError("store-closed", "The store has been closed: open it again.");
+  }
+}
+
+/**
+ * Opens the conversations of a store: `memory:`, a path or `file:` URL of a SQLite file (made where there is
+ * none), or `esdb://…`.
+ */
+export async function openConversationStore(
+  urlOrPath: string,
+  options: ConversationStoreOptions = {},
+): Promise<ConversationStore> {
+  const log = await openEventLog(urlOrPath, { readOnly: options.readOnly ?? false });
+  return new ConversationStore(log, options);
+}
+
+function toUserMessage(user: BeginTurnOptions["user"]): commands.MessageInput | undefined {
+  if (user === undefined) return undefined;
+  if (typeof user === "string" || Array.isArray(user)) return toMessageInput("user", user as MessageContent);
+  const { content, ...options } = user as { content: MessageContent } & SaveMessageOptions;
+  return toMessageInput("user", content, options);
+}
+
+function toReplacement(message: ReplacementMessage): commands.Replacement[] {
+  if ("keep" in message) {
+    return [
+      message.count === undefined ? { keep: message.keep } : { keep: message.keep, count: message.count },
+    ];
+  }
+  const { role, content, ...options } = message;
+  const isEmpty = content === "" || (Array.isArray(content) && content.length === 0);
+  return isEmpty ? [] : [toMessageInput(role, content, options)];
+}

@@ -1,0 +1,204 @@
+import { InvalidInputError, NotFoundError, StateError } from "../errors.ts";
+import type { EventData, Outcome, ReplacementEntry, Role } from "../events/conversation-event.ts";
+import { contentChecksum } from "../events/content-checksum.ts";
+import type { Usage } from "../events/stored-part.ts";
+import { findSplice } from "../events/text-splice.ts";
+import type { Conversation, UnendedTurn } from "../projections/conversation.ts";
+import { EMPTY_CONTENT, parseBranches } from "../projections/message-branches.ts";
+import type { FoldedMessage } from "../projections/stored-message.ts";
+import { messageNotFound } from "./message-ids.ts";
+import type { Command } from "./session.ts";
+import type { TimedDraft } from "./writer.ts";
+
+/** The commands: pure functions from a session's state to the events that carry them out. */
+
+/** A message that has been checked and has no id yet. */
+export interface MessageInput {
+  role: Role;
+  format: "text" | "parts";
+  content: string;
+  externalId?: string;
+  metadata?: Record<string, unknown>;
+}
+
+export const saveMessage =
+  (message: MessageInput): Command<number> =>
+  (state, nextId) => {
+    const known = knownExternalId(state, message.externalId);
+    if (known !== undefined) return { drafts: [], result: known };
+    const messageId = nextId();
+    return { drafts: [{ type: "MessageSaved", data: { messageId, ...message } }], result: messageId };
+  };
+
+function knownExternalId(state: Conversation, externalId: string | undefined): number | undefined {
+  return externalId === undefined ? undefined : state.byExternalId.get(externalId)?.id;
+}
+
+export const appendStub = (): Command<number> => (_state, nextId) => {
+  const messageId = nextId();
+  return { drafts: [stub(messageId)], result: messageId };
+};
+
+const stub = (messageId: number): TimedDraft => ({
+  type: "AssistantStubAppended",
+  data: { messageId, content: EMPTY_CONTENT },
+});
+
+/** The user's message (unless its externalId is there already), the stub and the beginning of the turn, in one append. */
+export const beginTurn =
+  (turnId: string, user: MessageInput | undefined, model: string | undefined): Command<number> =>
+  (state, nextId) => {
+    const drafts: TimedDraft[] = [];
+    if (user !== undefined && knownExternalId(state, user.externalId) === undefined) {
+      drafts.push({ type: "MessageSaved", data: { messageId: nextId(), ...user } });
+    }
+    const messageId = nextId();
+    const data = { turnId, messageId, kind: "new" as const, ...(model === undefined ? {} : { model }) };
+    drafts.push(stub(messageId), { type: "TurnStarted", data, turnId });
+    return { drafts, result: messageId };
+  };
+
+export const updateBranches =
+  (
+    sessionId: string,
+    id: number,
+    content: string,
+    branchesJson: string,
+    activeBranch: number,
+  ): Command<void> =>
+  (state) => {
+    const message = currentMessage(state, id, sessionId);
+    const data: EventData["BranchesUpdated"] = { messageId: id };
+    const splice = findSplice(message.content.toString(), content);
+    if (splice !== undefined) {
+      data.content = [splice];
+      data.length = content.length;
+    }
+    const branchesSplice = findSplice(message.branchesJson, branchesJson);
+    if (branchesSplice !== undefined) data.branches = [branchesSplice];
+    if (activeBranch !== message.activeBranch) data.activeBranch = activeBranch;
+    if (data.branches !== undefined || data.activeBranch !== undefined)
+      checkBranch(branchesJson, activeBranch);
+    const isUnchanged =
+      splice === undefined && data.branches === undefined && data.activeBranch === undefined;
+    return {
+      drafts: isUnchanged ? [] : [{ type: "BranchesUpdated", data, cause: "update" }],
+      result: undefined,
+    };
+  };
+
+/** @throws {NotFoundError} `branch-not-found`: the index counts the branches and, behind them, the content. */
+export function checkBranch(branchesJson: string, activeBranch: number): void {
+  const { length } = parseBranches(branchesJson);
+  if (Number.isSafeInteger(activeBranch) && activeBranch >= 0 && activeBranch <= length) return;
+  throw new NotFoundError(
+    "branch-not-found",
+    `Branch ${String(activeBranch)} does not exist: the message has the variants 0 to ${length}.`,
+  );
+}
+
+export const endTurn =
+  (sessionId: string, id: number, outcome: Outcome, usage: Usage | undefined): Command<void> =>
+  (state) => {
+    const message = currentMessage(state, id, sessionId);
+    const turn = unendedTurnOf(state, id);
+    if (message.role !== "assistant" || (turn === undefined && isEnded(message))) {
+      throw new StateError(
+        "turn-ended",
+        `Message ${id} has no turn to end: it is ${message.role}, ${message.status}.`,
+      );
+    }
+    const data: EventData["TurnEnded"] = {
+      messageId: id,
+      outcome,
+      content: contentChecksum(message.content.toString()),
+    };
+    if (turn !== undefined) data.turnId = turn.turnId;
+    if (usage !== undefined) data.usage = usage;
+    return { drafts: [{ type: "TurnEnded", data }], result: undefined, seal: true };
+  };
+
+function unendedTurnOf(state: Conversation, messageId: number): UnendedTurn | undefined {
+  for (const turn of state.unendedTurns.values()) if (turn.messageId === messageId) return turn;
+  return undefined;
+}
+
+function isEnded(message: FoldedMessage): boolean {
+  return ["finished", "aborted", "failed", "interrupted"].includes(message.status);
+}
+
+/** A message to keep by its id, or a new one. */
+export type Replacement = { keep: number; count?: number } | MessageInput;
+
+/** `through` is the revision that the caller's list was computed from; by default the newest at the first attempt. */
+export function replaceMessages(
+  sessionId: string,
+  replacements: readonly Replacement[],
+  reason: "replace" | "compaction",
+  through?: number,
+): Command<void> {
+  let computedFrom = through;
+  return (state, nextId) => {
+    // A message that arrives between two attempts is later than the list, and stays.
+    computedFrom ??= state.revision;
+    const kept = new Set<number>();
+    const messages = replacements.map((entry): ReplacementEntry => {
+      if (!("keep" in entry)) return { messageId: nextId(), ...entry };
+      for (const id of keptIds(state, entry, sessionId)) {
+        if (kept.has(id)) {
+          throw new InvalidInputError("invalid-replacement", `Message ${id} is kept twice.`);
+        }
+        kept.add(id);
+      }
+      return entry.count === undefined ? { keep: entry.keep } : { keep: entry.keep, count: entry.count };
+    });
+    const draft: TimedDraft = {
+      type: "MessagesReplaced",
+      data: { through: computedFrom, messages, reason },
+      ...(reason === "compaction" ? { cause: "compaction" as const } : {}),
+    };
+    return { drafts: [draft], result: undefined };
+  };
+}
+
+function keptIds(state: Conversation, entry: { keep: number; count?: number }, sessionId: string): number[] {
+  const first = state.byId.get(entry.keep);
+  if (first === undefined) throw messageNotFound(entry.keep, sessionId);
+  const count = entry.count ?? 1;
+  if (count === 1) return [first.id];
+  const start = state.messages.indexOf(first);
+  const run =
+    Number.isSafeInteger(count) && count > 0 && start >= 0 ? state.messages.slice(start, start + count) : [];
+  if (run.length !== count) {
+    throw new InvalidInputError(
+      "invalid-replacement",
+      `There is no run of ${String(count)} messages from message ${entry.keep} on in session "${sessionId}".`,
+    );
+  }
+  return run.map((message) => message.id);
+}
+
+export const updateSession =
+  (changes: EventData["SessionUpdated"]): Command<void> =>
+  (state) => {
+    const sameTitle = changes.title === undefined || (changes.title ?? undefined) === state.title;
+    const sameMetadata =
+      changes.metadata === undefined ||
+      JSON.stringify(changes.metadata ?? undefined) === JSON.stringify(state.metadata);
+    const drafts: TimedDraft[] = sameTitle && sameMetadata ? [] : [{ type: "SessionUpdated", data: changes }];
+    return { drafts, result: undefined };
+  };
+
+/** Deleting what does not exist is no error and writes nothing. */
+export const deleteSession = (): Command<void> => (state) => ({
+  drafts: state.exists ? [{ type: "SessionDeleted", data: {} }] : [],
+  result: undefined,
+  seal: true,
+});
+
+/** @throws {NotFoundError} `message-not-found` for an unknown message and for one that has been replaced. */
+export function currentMessage(state: Conversation, id: number, sessionId: string): FoldedMessage {
+  const message = state.byId.get(id);
+  if (message === undefined || message.replaced) throw messageNotFound(id, sessionId);
+  return message;
+}

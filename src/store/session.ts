@@ -1,0 +1,284 @@
+import { StateError } from "../errors.ts";
+import { type ConversationEvent, conversationStream, isStructural } from "../events/conversation-event.ts";
+import { type EncodedEvent, eventCodec } from "../events/event-codec.ts";
+import type { AppendOptions, AppendResult, Durability, EventLog, RecordedEvent } from "../log/event-log.ts";
+import type { ExpectedRevision } from "../log/expected-revision.ts";
+import { type Conversation, applyEvent, emptyConversation, skipEvent } from "../projections/conversation.ts";
+import { type MessageIds, nextInBlock } from "./message-ids.ts";
+import type { TimedDraft, Writer } from "./writer.ts";
+
+/** What a command makes of the state: the events to append, and what the caller gets once they are. */
+export interface Decision<T> {
+  drafts: readonly TimedDraft[];
+  result: T;
+  /** The turn is over: no more small events follow soon. */
+  seal?: boolean;
+}
+
+/**
+ * Validates against the state and decides; called again with the newer state after a conflict. `nextId` gives
+ * new message ids in order.
+ */
+export type Command<T> = (state: Conversation, nextId: () => number) => Decision<T>;
+
+/** Told of each event of the session that it did not write itself. */
+export interface SessionObserver {
+  observe(event: ConversationEvent): void;
+}
+
+export interface RunOptions {
+  /** The observer that need not be told of these events: it wrote them. */
+  source?: SessionObserver;
+  /** Read what is new before the first attempt, for a command that depends on how far the state has come. */
+  readFirst?: boolean;
+}
+
+export interface SessionServices {
+  readonly log: EventLog;
+  readonly writer: Writer;
+  readonly messageIds: MessageIds;
+  /** What structural events wait for. */
+  readonly durability: Durability;
+}
+
+/** Conflicts in a row before a command gives up: each means that another writer got in first. */
+const MOST_ATTEMPTS = 1000;
+
+/** Thrown inside a command that has no id left; the session reserves a block and asks again. */
+const NEEDS_IDS = Symbol("needs ids");
+
+interface Attempt {
+  events: readonly EncodedEvent[];
+  expected: ExpectedRevision;
+  source: SessionObserver | undefined;
+}
+
+/**
+ * One session: its folded state and the one place where its events are appended. Commands run one after the
+ * other, each computed from a revision that its append states; after a conflict the session reads what is new
+ * and computes again. Commands first trust the cached state: what is appended is checked by the log, and what is
+ * refused or found unchanged is looked at again after reading what is new.
+ */
+export class Session {
+  readonly id: string;
+  readonly #stream: string;
+  readonly #services: SessionServices;
+  #state = emptyConversation();
+  #queue: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+  #inFlight: Attempt | undefined;
+  readonly #spareBlocks: number[] = [];
+  readonly #observers = new Set<SessionObserver>();
+
+  constructor(id: string, services: SessionServices) {
+    this.id = id;
+    this.#stream = conversationStream(id);
+    this.#services = services;
+  }
+
+  /** True where nothing is lost by forgetting the cached state. */
+  get isIdle(): boolean {
+    return this.#waiting === 0 && this.#observers.size === 0;
+  }
+
+  /** Resolves when every command given so far is done, whatever became of it. */
+  async idle(): Promise<void> {
+    await this.#queue;
+  }
+
+  observe(observer: SessionObserver): void {
+    this.#observers.add(observer);
+  }
+
+  unobserve(observer: SessionObserver): void {
+    this.#observers.delete(observer);
+  }
+
+  /** The state as of every append acknowledged before the call. */
+  async read(): Promise<Conversation> {
+    await this.#catchUp();
+    return this.#state;
+  }
+
+  /** Appends what the command decides, after the commands before it. */
+  run<T>(command: Command<T>, options: RunOptions = {}): Promise<T> {
+    this.#waiting++;
+    const done = this.#queue.then(() => this.#execute(command, options)).finally(() => this.#waiting--);
+    this.#queue = done.catch(() => undefined); // The caller sees it; the next command does not depend on it.
+    return done;
+  }
+
+  /**
+   * Appends before it returns, behind what is in flight, where the engine can: for a process that exits. An
+   * append in flight is repeated identically, which tells its result and writes nothing twice.
+   */
+  appendAtExit(drafts: readonly TimedDraft[]): void {
+    const { log, writer } = this.#services;
+    if (log.appendSync === undefined || !writer.hasStarted) return;
+    let expected = this.#expected();
+    if (this.#inFlight !== undefined) {
+      const { events, expected: from } = this.#inFlight;
+      const landed = log.appendSync(this.#stream, events, from);
+      if (!landed.ok) return; // Another writer was faster, and there is no time left to compute again.
+      expected = landed.revision;
+    }
+    if (drafts.length > 0) log.appendSync(this.#stream, writer.encode(drafts), expected);
+  }
+
+  async #execute<T>(command: Command<T>, { source, readFirst = false }: RunOptions): Promise<T> {
+    let isFresh = readFirst || this.#state.revision === -1;
+    if (isFresh) await this.#catchUp();
+    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+      const revision = this.#state.revision;
+      const usedBlocks: number[] = [];
+      let decision: Decision<T>;
+      try {
+        decision = command(this.#state, this.#idSource(usedBlocks));
+      } catch (error) {
+        if (error === NEEDS_IDS) {
+          this.#spareBlocks.push(await this.#services.messageIds.reserveBlock(this.id));
+          continue;
+        }
+        if (isFresh) throw error;
+        await this.#catchUp();
+        isFresh = true;
+        continue;
+      }
+      if (decision.drafts.length === 0) {
+        if (isFresh) return decision.result;
+        await this.#catchUp();
+        if (this.#state.revision === revision) return decision.result;
+        isFresh = true;
+        continue;
+      }
+      if (await this.#append(decision, source)) {
+        for (const block of usedBlocks) this.#spareBlocks.splice(this.#spareBlocks.indexOf(block), 1);
+        return decision.result;
+      }
+      isFresh = true;
+    }
+    throw new StateError(
+      "conflict",
+      `Other writers kept changing session "${this.id}": gave up after ${MOST_ATTEMPTS} attempts. Nothing was written.`,
+    );
+  }
+
+  /** True where the events are in the log now; false after a conflict, with the state caught up. */
+  async #append(decision: Decision<unknown>, source: SessionObserver | undefined): Promise<boolean> {
+    const { log, writer, durability } = this.#services;
+    await writer.start();
+    const events = writer.encode(decision.drafts);
+    const options: AppendOptions = {
+      durability: decision.drafts.some(({ type, cause }) => isStructural(type, cause))
+        ? durability
+        : "process",
+      seal: decision.seal ?? false,
+    };
+    const attempt = { events, expected: this.#expected(), source };
+    this.#inFlight = attempt;
+    let result: AppendResult;
+    try {
+      result = await log.append(this.#stream, events, attempt.expected, options);
+    } catch (error) {
+      // Refused before it was written, or of unknown outcome: the next command finds out by its conflict.
+      if (isRefusal(error)) writer.takeBack(events);
+      throw error;
+    } finally {
+      this.#inFlight = undefined;
+    }
+    if (result.ok) {
+      this.#applyOwn(events, result.revision, result.position, source);
+      return true;
+    }
+    // An earlier attempt may have landed although its answer was lost: its events are ours then.
+    if (await this.#catchUp(new Set(events.map((event) => event.id)), source)) return true;
+    writer.takeBack(events);
+    return false;
+  }
+
+  #expected(): ExpectedRevision {
+    return this.#state.revision === -1 ? "no-stream" : this.#state.revision;
+  }
+
+  #idSource(usedBlocks: number[]): () => number {
+    let last = this.#state.lastMessageId;
+    const blocks = [...this.#spareBlocks];
+    return () => {
+      let next = nextInBlock(last);
+      if (next === undefined) {
+        next = blocks.shift();
+        if (next === undefined) throw NEEDS_IDS;
+        usedBlocks.push(next);
+      }
+      last = next;
+      return next;
+    };
+  }
+
+  #applyOwn(
+    events: readonly EncodedEvent[],
+    newest: number,
+    position: number,
+    source: SessionObserver | undefined,
+  ): void {
+    let revision = newest - events.length;
+    if (this.#state.revision < revision) return; // The next read finds them in the log.
+    for (const event of events) {
+      revision++;
+      if (revision <= this.#state.revision) continue; // A query has read it meanwhile.
+      // Made by our own encoder just now: nothing to check. The fold does not look at positions.
+      const own = { ...event, stream: this.#stream, revision, position } as unknown as ConversationEvent;
+      this.#apply(own, source);
+    }
+  }
+
+  /** Folds what the log has beyond the state. True where all events of `ownIds` were among it. */
+  async #catchUp(ownIds?: ReadonlySet<string>, source?: SessionObserver): Promise<boolean> {
+    let found = 0;
+    const from = this.#state.revision + 1;
+    for await (const recorded of this.#services.log.readStream(this.#stream, { from })) {
+      const isOwn = ownIds?.has(recorded.id) === true;
+      if (isOwn) found++;
+      this.#take(recorded, isOwn ? source : undefined);
+    }
+    return ownIds !== undefined && found === ownIds.size;
+  }
+
+  #take(recorded: RecordedEvent, source: SessionObserver | undefined): void {
+    if (recorded.revision <= this.#state.revision) return;
+    const event = eventCodec.decode(recorded);
+    if (event === undefined) skipEvent(this.#state, recorded);
+    else this.#apply(event, source ?? this.#writerOf(recorded));
+  }
+
+  /** A query may read the events of the append in flight before its result is here. */
+  #writerOf(recorded: RecordedEvent): SessionObserver | undefined {
+    if (this.#inFlight?.events.some((event) => event.id === recorded.id) !== true) return undefined;
+    return this.#inFlight.source;
+  }
+
+  #apply(event: ConversationEvent, source: SessionObserver | undefined): void {
+    try {
+      applyEvent(this.#state, event);
+    } catch (error) {
+      // A half-applied event must not be built upon: the next call reads from the start and fails as clearly.
+      this.#state = emptyConversation();
+      throw error;
+    }
+    for (const observer of this.#observers) if (observer !== source) observer.observe(event);
+  }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && "code" in error && REFUSALS.has(String(error.code));
+}
+
+/** Codes of appends that certainly wrote nothing. */
+const REFUSALS = new Set([
+  "event-too-large",
+  "invalid-event",
+  "repeated-event-id",
+  "disk-full",
+  "log-busy",
+  "read-only",
+]);

@@ -1,0 +1,435 @@
+import { InvalidInputError, NotFoundError, StateError, StoreError } from "../errors.ts";
+import type { Cause, Outcome, Splice, TurnError } from "../events/conversation-event.ts";
+import { contentChecksum } from "../events/content-checksum.ts";
+import type { FilePart, SourcePart, StoredPart, ToolPart } from "../events/stored-part.ts";
+import { SplicedText } from "../events/text-splice.ts";
+import { handled } from "./deferred.ts";
+import { onExit } from "./exit-flush.ts";
+import type { Flushable, FlushScheduler } from "./flush-scheduler.ts";
+import { PartsJson, mergeProviderMetadata } from "./parts-json.ts";
+import { LONGEST_EVENT, PendingDeltas } from "./pending-deltas.ts";
+import type { Session } from "./session.ts";
+import type {
+  ApprovalOptions,
+  DeltaOptions,
+  FinishOptions,
+  StepOptions,
+  ToolCallOptions,
+  ToolResultOptions,
+  Turn,
+} from "./turn.ts";
+import { TurnOutbox } from "./turn-outbox.ts";
+
+const DONE = Promise.resolve();
+
+/** Bytes of JSON that an event has beside its text, rounded up. */
+const EVENT_OVERHEAD = 2048;
+
+export interface TurnWriterOptions {
+  session: Session;
+  turnId: string;
+  messageId: number;
+  scheduler: FlushScheduler;
+  maxAppendBytes: number;
+  signal?: AbortSignal | undefined;
+  /** Called once, when nothing more will be written. */
+  onClose(): void;
+}
+
+/**
+ * Writes one turn. It keeps the JSON of the parts as splices, coalesces the deltas of a window into one event,
+ * and sends them before any structural event. See `Turn` for what each call promises.
+ */
+export class TurnWriter implements Turn, Flushable {
+  readonly sessionId: string;
+  readonly messageId: number;
+  readonly turnId: string;
+  readonly #parts = new PartsJson();
+  /** The same JSON, as far as it has been made into events. */
+  readonly #content = new SplicedText("[]");
+  readonly #pending = new PendingDeltas();
+  readonly #outbox: TurnOutbox;
+  readonly #options: TurnWriterOptions;
+  readonly #takeBackExit: () => void;
+  readonly #tools = new Map<string, number>();
+  readonly #blocks = new Map<string, number>();
+  /** The text or reasoning part that a delta without a block extends. */
+  #growing: { kind: "text" | "reasoning"; index: number } | undefined;
+  #outcome: Outcome | undefined;
+
+  constructor(options: TurnWriterOptions) {
+    this.#options = options;
+    this.sessionId = options.session.id;
+    this.messageId = options.messageId;
+    this.turnId = options.turnId;
+    this.#outbox = new TurnOutbox(options.session, this, options.maxAppendBytes, () => this.#close());
+    this.#takeBackExit = onExit(() => this.#flushAtExit());
+    if (options.signal?.aborted === true) this.#onAbort();
+    else options.signal?.addEventListener("abort", this.#onAbort);
+  }
+
+  textDelta(text: string, options?: DeltaOptions): Promise<void> {
+    return this.#delta("text", text, options);
+  }
+
+  reasoningDelta(text: string, options?: DeltaOptions): Promise<void> {
+    return this.#delta("reasoning", text, options);
+  }
+
+  toolInputStart(call: ToolCallOptions): Promise<void> {
+    return this.#call(() => {
+      this.#refuseKnownTool(call.toolId);
+      return this.#addTool(newTool(call, "", "input-streaming"));
+    });
+  }
+
+  toolInputDelta(toolId: string, text: string): Promise<void> {
+    return this.#call(() => {
+      const index = this.#toolIndex(toolId);
+      if (this.#parts.tool(index).state !== "input-streaming") {
+        throw new StateError(
+          "tool-input-complete",
+          `The input of tool call "${toolId}" is complete already.`,
+        );
+      }
+      this.#checkFits(text);
+      return this.#addDelta(this.#parts.append(index, text));
+    });
+  }
+
+  toolCall(call: ToolCallOptions & { input?: string | undefined }): Promise<void> {
+    return this.#call(() => {
+      const index = this.#tools.get(call.toolId);
+      if (index === undefined) return this.#addTool(newTool(call, call.input ?? "", "input-available"));
+      const streamed = this.#parts.tool(index);
+      if (streamed.state !== "input-streaming") this.#refuseKnownTool(call.toolId);
+      return this.#changeTool("tool-call", index, {
+        ...streamed,
+        name: call.name,
+        input: call.input ?? streamed.input,
+        state: "input-available",
+        provider_executed: call.providerExecuted ?? streamed.provider_executed,
+        providerMetadata: mergeProviderMetadata(streamed.providerMetadata, call.providerMetadata),
+      });
+    });
+  }
+
+  toolApproval(
+    toolId: string,
+    approval: "requested" | "approved" | "denied",
+    options: ApprovalOptions = {},
+  ): Promise<void> {
+    return this.#call(() => {
+      const index = this.#toolIndex(toolId);
+      const tool = this.#parts.tool(index);
+      const state = {
+        requested: "approval-requested",
+        approved: "approval-responded",
+        denied: "output-denied",
+      } as const;
+      const { approvalId, reason, providerMetadata } = options;
+      return this.#changeTool("approval", index, {
+        ...tool,
+        state: state[approval],
+        approval: {
+          ...tool.approval,
+          ...(approvalId === undefined ? {} : { id: approvalId }),
+          ...(approval === "requested" ? {} : { approved: approval === "approved" }),
+          ...(reason === undefined ? {} : { reason }),
+        },
+        providerMetadata: mergeProviderMetadata(tool.providerMetadata, providerMetadata),
+      });
+    });
+  }
+
+  toolStarted(toolId: string): Promise<void> {
+    return this.#call(() => {
+      const index = this.#toolIndex(toolId);
+      return this.#changeTool("tool-started", index, { ...this.#parts.tool(index), started_at: Date.now() });
+    });
+  }
+
+  toolResult(toolId: string, output: unknown, options: ToolResultOptions = {}): Promise<void> {
+    return this.#endTool(
+      "tool-result",
+      toolId,
+      { output: output ?? null, state: "output-available" },
+      options,
+    );
+  }
+
+  toolError(toolId: string, errorText: string, options: ToolResultOptions = {}): Promise<void> {
+    return this.#endTool("tool-error", toolId, { output: errorText, state: "output-error" }, options);
+  }
+
+  source(source: Omit<SourcePart, "kind">): Promise<void> {
+    return this.#call(() => this.#addPart({ ...source, kind: "source" }));
+  }
+
+  file(file: Omit<FilePart, "kind">): Promise<void> {
+    return this.#call(() => this.#addPart({ kind: "file", ...file }));
+  }
+
+  stepFinish(step: StepOptions = {}): Promise<void> {
+    return this.#call(() => this.#structural("step", this.#newPart({ kind: "step", ...step })));
+  }
+
+  finish(options: FinishOptions = {}): Promise<void> {
+    return this.#end("finished", options);
+  }
+
+  fail(error: TurnError | Error, options: FinishOptions = {}): Promise<void> {
+    const code = (error as { code?: unknown }).code;
+    const reason: TurnError = { message: error.message };
+    if (typeof code === "string") reason.code = code;
+    return this.#end("failed", options, reason);
+  }
+
+  abort(reason?: string): Promise<void> {
+    return this.#end("aborted", {}, reason === undefined ? undefined : { message: reason });
+  }
+
+  flush(): Promise<void> {
+    return this.#call(() => {
+      this.flushWindow();
+      return this.#outbox.whenAcknowledged();
+    }, true);
+  }
+
+  /** Writes what is buffered and lets go of the turn without ending it: the store is being closed. */
+  async detach(): Promise<void> {
+    try {
+      await this.flush();
+    } finally {
+      this.#outbox.fail(new StoreError("store-closed", "The store has been closed: the turn cannot go on."));
+    }
+  }
+
+  /** The window is over: what is pending becomes an event. */
+  flushWindow(): void {
+    this.#closePending();
+    this.#outbox.send();
+  }
+
+  /** Runs a call in its turn: what it throws is this call's alone, and never an unhandled rejection. */
+  #call(action: () => Promise<void>, alsoWhenEnded = false): Promise<void> {
+    try {
+      this.#outbox.check();
+      if (this.#outcome !== undefined && !alsoWhenEnded) throw this.#turnEnded(this.#outcome);
+      return action();
+    } catch (error) {
+      return handled(Promise.reject(error));
+    }
+  }
+
+  #turnEnded(outcome: Outcome): StateError {
+    return new StateError(
+      "turn-ended",
+      `Turn ${this.turnId} has ended as ${outcome}: nothing can be added to it.`,
+    );
+  }
+
+  #delta(kind: "text" | "reasoning", text: string, options: DeltaOptions | undefined): Promise<void> {
+    return this.#call(() => {
+      const providerMetadata = options?.providerMetadata;
+      const block = options?.block === undefined ? undefined : `${kind} ${options.block}`;
+      const known = block === undefined ? this.#growingIndex(kind) : this.#blocks.get(block);
+      if (text === "" && providerMetadata === undefined && (known !== undefined || block === undefined))
+        return DONE;
+      this.#checkFits(text, providerMetadata);
+      if (known === undefined) {
+        const [index, splice] = this.#parts.addText(kind, text, providerMetadata);
+        if (block === undefined) this.#growing = { kind, index };
+        else {
+          this.#blocks.set(block, index);
+          this.#growing = undefined;
+        }
+        return this.#addDelta(splice);
+      }
+      if (text !== "") void this.#addDelta(this.#parts.append(known, text));
+      if (providerMetadata !== undefined)
+        void this.#addDelta(this.#parts.mergeMetadata(known, providerMetadata));
+      return this.#outbox.whenReady() ?? DONE;
+    });
+  }
+
+  #growingIndex(kind: "text" | "reasoning"): number | undefined {
+    return this.#growing?.kind === kind ? this.#growing.index : undefined;
+  }
+
+  #addDelta(splice: Splice | undefined): Promise<void> {
+    if (splice !== undefined) {
+      if (splice[2].length >= LONGEST_EVENT) this.#closePending(); // A giant goes alone, or no append could hold it.
+      this.#pending.add(splice, Date.now());
+      if (this.#pending.isFull) this.flushWindow();
+      else this.#options.scheduler.schedule(this);
+    }
+    return this.#outbox.whenReady() ?? DONE;
+  }
+
+  #newPart(part: StoredPart): Splice {
+    this.#growing = undefined;
+    this.#checkFits(JSON.stringify(part));
+    return this.#parts.addPart(part)[1];
+  }
+
+  #addPart(part: StoredPart): Promise<void> {
+    return this.#addDelta(this.#newPart(part));
+  }
+
+  #addTool(tool: ToolPart): Promise<void> {
+    this.#growing = undefined;
+    this.#checkFits(JSON.stringify(tool));
+    const [index, splice] = this.#parts.addPart(tool);
+    this.#tools.set(tool.tool_id, index);
+    return this.#structural("tool-call", splice);
+  }
+
+  #changeTool(cause: Cause, index: number, tool: ToolPart): Promise<void> {
+    const ordered = inOrder(tool);
+    this.#checkFits(JSON.stringify(ordered));
+    const splice = this.#parts.replaceTool(index, ordered);
+    return splice === undefined ? this.flush() : this.#structural(cause, splice);
+  }
+
+  #endTool(
+    cause: Cause,
+    toolId: string,
+    result: Pick<ToolPart, "output" | "state">,
+    options: ToolResultOptions,
+  ): Promise<void> {
+    return this.#call(() => {
+      const index = this.#toolIndex(toolId);
+      const tool = this.#parts.tool(index);
+      const ranMs = tool.started_at === undefined ? undefined : Math.max(0, Date.now() - tool.started_at);
+      return this.#changeTool(cause, index, {
+        ...tool,
+        ...result,
+        duration_ms: options.durationMs ?? ranMs,
+        providerMetadata: mergeProviderMetadata(tool.providerMetadata, options.providerMetadata),
+      });
+    });
+  }
+
+  #toolIndex(toolId: string): number {
+    const index = this.#tools.get(toolId);
+    if (index === undefined) {
+      throw new NotFoundError("unknown-tool", `There is no tool call "${toolId}" in turn ${this.turnId}.`);
+    }
+    return index;
+  }
+
+  #refuseKnownTool(toolId: string): void {
+    if (!this.#tools.has(toolId)) return;
+    throw new StateError("tool-call-exists", `Turn ${this.turnId} has a tool call "${toolId}" already.`);
+  }
+
+  /** What one append cannot hold is refused before anything changes, so that the turn can go on. */
+  #checkFits(text: string, extra?: unknown): void {
+    const json = extra === undefined ? text : text + JSON.stringify(extra);
+    const most = this.#options.maxAppendBytes - EVENT_OVERHEAD;
+    // Escaped once as a part and once more in the event: measured only where it could matter.
+    if (json.length * 14 <= most) return;
+    const bytes = Buffer.byteLength(JSON.stringify(JSON.stringify(json)));
+    if (bytes <= most) return;
+    throw new InvalidInputError(
+      "event-too-large",
+      `${bytes} bytes are more than one append to this log can hold (${this.#options.maxAppendBytes}); the call was refused and the turn can go on.`,
+      { details: { bytes, maxAppendBytes: this.#options.maxAppendBytes } },
+    );
+  }
+
+  #closePending(): void {
+    const deltas = this.#pending.take();
+    if (deltas === undefined) return;
+    const { time, splices, marks } = deltas;
+    this.#push("delta", splices, marks === undefined ? {} : { marks }, time);
+  }
+
+  #push(cause: Cause, splices: Splice[], extra: { marks?: [number, number][] }, time: number): void {
+    let units = 0;
+    for (const [at, del, ins] of splices) {
+      this.#content.splice(at, del, ins);
+      units += ins.length;
+    }
+    const data = { messageId: this.messageId, content: splices, length: this.#content.length, ...extra };
+    const bytes = units * 6 + splices.length * 32 + (extra.marks?.length ?? 0) * 32;
+    this.#outbox.push({ type: "BranchesUpdated", data, cause, turnId: this.turnId, time }, units, bytes);
+  }
+
+  #structural(cause: Cause, splice: Splice): Promise<void> {
+    this.#closePending();
+    this.#push(cause, [splice], {}, Date.now());
+    const done = this.#outbox.whenAcknowledged();
+    this.#outbox.send();
+    return done;
+  }
+
+  #end(outcome: Outcome, options: FinishOptions, error?: TurnError): Promise<void> {
+    return this.#call(() => {
+      this.#closePending();
+      const released = this.#parts.release();
+      const time = Date.now();
+      if (released.length > 0) this.#push("delta", released, {}, time);
+      this.#outcome = outcome;
+      const content = contentChecksum(this.#content.toString());
+      const data = {
+        turnId: this.turnId,
+        messageId: this.messageId,
+        outcome,
+        ...(options.finishReason === undefined ? {} : { finishReason: options.finishReason }),
+        ...(options.usage === undefined ? {} : { usage: toJson(options.usage) }),
+        ...(error === undefined ? {} : { error }),
+        content,
+      };
+      this.#outbox.push(
+        { type: "TurnEnded", data, turnId: this.turnId, time },
+        0,
+        JSON.stringify(data).length * 3,
+      );
+      const done = this.#outbox.whenAcknowledged();
+      this.#outbox.send();
+      return handled(done.finally(() => this.#close()));
+    });
+  }
+
+  readonly #onAbort = (): void => {
+    const reason = this.#options.signal?.reason as unknown;
+    void this.abort(reason instanceof Error ? reason.message : undefined);
+  };
+
+  #flushAtExit(): void {
+    this.#closePending();
+    this.#options.session.appendAtExit(this.#outbox.takeUnsent());
+  }
+
+  #close(): void {
+    this.#takeBackExit();
+    this.#outbox.close();
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#options.onClose();
+  }
+}
+
+/** What the log will give back: no undefined, no shared references. */
+function toJson<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T;
+}
+
+function newTool(call: ToolCallOptions, input: string, state: ToolPart["state"]): ToolPart {
+  return inOrder({
+    kind: "tool",
+    tool_id: call.toolId,
+    name: call.name,
+    input,
+    state,
+    provider_executed: call.providerExecuted,
+    providerMetadata: call.providerMetadata,
+  });
+}
+
+/** Keys in one fixed order, the input before everything that may change, so that a change is one short splice. */
+function inOrder(tool: ToolPart): ToolPart {
+  const { kind, tool_id, name, input, output, state, ...rest } = tool;
+  return { kind, tool_id, name, input, output, state, ...rest };
+}
