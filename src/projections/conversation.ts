@@ -213,6 +213,7 @@ function startTurn(
     startedRevision: revision,
     superseded: false,
   });
+  message.turnId = data.turnId;
   message.status = "open";
   message.updatedAt = time;
   // What an earlier turn on the same message reported is not this one's.
@@ -248,6 +249,8 @@ function endTurn(state: Conversation, data: EventData["TurnEnded"], time: number
   if (data.turnId !== undefined && !state.unendedTurns.delete(data.turnId)) {
     throw new Error(`turn ${data.turnId} is not open`);
   }
+  // The message has been regenerated since: it says how the newest turn stands.
+  if (data.turnId !== undefined && message.turnId !== data.turnId) return;
   if (state.filling === message) state.filling = undefined;
   message.status = data.outcome;
   message.updatedAt = time;

@@ -54,7 +54,7 @@ export class SessionIndex {
         bytes,
       });
     }
-    return sessions.sort(newestFirst);
+    return sessions.toSorted(newestFirst);
   }
 
   /** Each query starts a read of its own behind the one under way, so that it sees what came before the query. */

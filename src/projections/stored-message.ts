@@ -47,6 +47,8 @@ export interface FoldedMessage {
   updatedAt: number;
   readonly createdRevision: number;
   replaced: boolean;
+  /** The newest turn on it: what an older one reports is history. */
+  turnId?: string;
   usage?: Usage | undefined;
   finishReason?: string | undefined;
   error?: TurnError | undefined;

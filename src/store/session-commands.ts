@@ -58,6 +58,49 @@ export const beginTurn =
     return { drafts, result: messageId };
   };
 
+/**
+ * A new turn on the newest assistant message, its present answer moved behind the branches in the same append, so
+ * that no crash can lose it. Without such a message, or with a user message after it, a new turn begins.
+ */
+export const regenerate =
+  (turnId: string, model: string | undefined): Command<number> =>
+  (state, nextId) => {
+    const answer = state.messages.findLast(({ role }) => role === "assistant" || role === "user");
+    if (answer?.role !== "assistant") return beginTurn(turnId, undefined, model)(state, nextId);
+    const messageId = answer.id;
+    const data = {
+      turnId,
+      messageId,
+      kind: "regenerate" as const,
+      ...(model === undefined ? {} : { model }),
+    };
+    const drafts: TimedDraft[] = [
+      { type: "TurnStarted", data, turnId, cause: "regenerate" },
+      { type: "BranchesUpdated", data: { messageId, pushContent: true }, turnId, cause: "regenerate" },
+    ];
+    return { drafts, result: messageId };
+  };
+
+/** Shows another variant of a message. */
+export const selectBranch =
+  (sessionId: string, id: number, activeBranch: number): Command<void> =>
+  (state) => {
+    const message = currentMessage(state, id, sessionId);
+    if (message.status === "open") {
+      throw new StateError(
+        "turn-open",
+        `Message ${id} is being written: end its turn before another branch of it is selected.`,
+      );
+    }
+    checkBranch(message.branchesJson, activeBranch);
+    const data = { messageId: id, activeBranch };
+    const isUnchanged = message.activeBranch === activeBranch;
+    return {
+      drafts: isUnchanged ? [] : [{ type: "BranchesUpdated", data, cause: "select-branch" }],
+      result: undefined,
+    };
+  };
+
 export const updateBranches =
   (
     sessionId: string,
@@ -119,8 +162,7 @@ export const endTurn =
   };
 
 function unendedTurnOf(state: Conversation, messageId: number): UnendedTurn | undefined {
-  for (const turn of state.unendedTurns.values()) if (turn.messageId === messageId) return turn;
-  return undefined;
+  return [...state.unendedTurns.values()].findLast((turn) => turn.messageId === messageId);
 }
 
 function isEnded(message: FoldedMessage): boolean {

@@ -228,7 +228,12 @@ class World {
 function asModel(message: Awaited<ReturnType<ConversationStore["listMessages"]>>[number]): object {
   const { id, role, content, branchesJson, activeBranch, status, externalId, replaced } = message;
   return {
-    ...{ id, role, content, branchesJson, activeBranch, status },
+    id,
+    role,
+    content,
+    branchesJson,
+    activeBranch,
+    status,
     ...(externalId === undefined ? {} : { externalId }),
     ...(replaced === undefined ? {} : { replaced }),
   };
