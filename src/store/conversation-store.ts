@@ -143,6 +143,23 @@ export class ConversationStore {
     return this.#openTurn(session, turnId, messageId, options.signal);
   }
 
+  /**
+   * Writes the newest answer anew: a turn on the last assistant message, whose content becomes a branch in the
+   * same append. Where there is none, or a user message after it, a new turn begins.
+   */
+  async regenerate(sessionId: string, options: Omit<BeginTurnOptions, "user"> = {}): Promise<TurnWriter> {
+    const session = this.#session(sessionId);
+    const turnId = randomUUID();
+    const messageId = await session.run(commands.regenerate(turnId, options.model));
+    return this.#openTurn(session, turnId, messageId, options.signal);
+  }
+
+  /** Shows another variant of a message: an index into `[...branches, content]`. @throws `turn-open`, `branch-not-found` */
+  async selectBranch(id: number, index: number): Promise<void> {
+    const session = await this.#sessionOfMessage(id);
+    return session.run(commands.selectBranch(session.id, id, index));
+  }
+
   #openTurn(
     session: Session,
     turnId: string,

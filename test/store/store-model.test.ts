@@ -26,7 +26,8 @@ type Step = { store: number; session: number; pick: number } & (
   | { do: "update"; text: string; branches: string; active: number }
   | { do: "grow"; texts: string[] }
   | { do: "end"; outcome: "finished" | "failed" }
-  | { do: "begin" }
+  | { do: "begin" | "regenerate" }
+  | { do: "select"; active: number }
   | { do: "turn-text"; texts: string[] }
   | { do: "turn-end"; outcome: "finish" | "abort" }
   | { do: "replace"; keep: number[]; texts: string[] }
@@ -62,6 +63,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   act("grow", { texts: fc.array(anyText(), { minLength: 1, maxLength: 90 }) }),
   act("end", { outcome: fc.constantFrom("finished", "failed") }),
   act("begin", {}),
+  act("regenerate", {}),
+  act("select", { active: fc.constantFrom(0, 1, 2) }),
   act("turn-text", { texts: fc.array(anyText(), { minLength: 1, maxLength: 10 }) }),
   act("turn-end", { outcome: fc.constantFrom("finish", "abort") }),
   act("replace", {
@@ -131,6 +134,17 @@ class World {
         this.#turns.set(step.session, { turn, text: "", store: storeIndex });
         break;
       }
+      case "regenerate": {
+        const answer = model.answer();
+        const turn = await store.regenerate(name);
+        if (answer) expect(turn.messageId).toBe(answer.id);
+        model.regenerate(turn.messageId);
+        this.#turns.set(step.session, { turn, text: "", store: storeIndex });
+        break;
+      }
+      case "select":
+        await expectCode(store.selectBranch(id, step.active), model.select(id, step.active));
+        break;
       case "turn-text":
       case "turn-end":
         if (written) await this.#writeTurn(step, model, written);

@@ -45,6 +45,36 @@ export class ModelSession {
     this.openTurn.status = "open";
   }
 
+  /** The answer that regenerate writes anew, undefined where it begins a new turn. */
+  answer(): ModelMessage | undefined {
+    const newest = this.messages.findLast(({ role }) => role === "assistant" || role === "user");
+    return newest?.role === "assistant" ? newest : undefined;
+  }
+
+  regenerate(id: number): void {
+    const answer = this.answer();
+    if (!answer) return this.beginTurn(id);
+    this.settle();
+    if (this.openTurn) this.openTurn.status = "superseded";
+    this.openTurn = answer;
+    const old = parse(answer.branchesJson || "[]") as unknown[];
+    if (answer.content !== "" && answer.content !== "[]") {
+      const element = parse(answer.content) === undefined ? JSON.stringify(answer.content) : answer.content;
+      const head =
+        old.length === 0 ? "[" : answer.branchesJson.slice(0, answer.branchesJson.lastIndexOf("]")) + ",";
+      answer.branchesJson = `${head}${element}]`;
+      old.push(element);
+    }
+    Object.assign(answer, { content: "[]", activeBranch: old.length, status: "open" });
+  }
+
+  select(id: number, activeBranch: number): string | undefined {
+    const message = this.current(id);
+    if (!message) return "message-not-found";
+    if (message.status === "open") return "turn-open";
+    return this.update(id, message.content, message.branchesJson, activeBranch);
+  }
+
   update(id: number, content: string, branchesJson: string, activeBranch: number): string | undefined {
     const message = this.current(id);
     if (!message) return "message-not-found";
