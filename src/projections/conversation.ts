@@ -23,6 +23,16 @@ export interface UnendedTurn {
   superseded: boolean;
 }
 
+/** What events have changed since the reader of the changes last emptied it. */
+export interface ConversationChanges {
+  /** Messages that were added or changed. */
+  readonly messages: Set<FoldedMessage>;
+  /** The list itself: replaced or deleted. */
+  list: boolean;
+  /** Title or metadata. */
+  session: boolean;
+}
+
 export interface Conversation {
   /** Of the newest event applied, -1 before the first. */
   revision: number;
@@ -47,6 +57,8 @@ export interface Conversation {
   filling: FoldedMessage | undefined;
   /** False: contents are not kept, for folds that only count. */
   readonly keepsContents: boolean;
+  /** Filled by the fold for readers that follow a session event by event. */
+  changes: ConversationChanges | undefined;
 }
 
 export function emptyConversation(options: { keepsContents?: boolean } = {}): Conversation {
@@ -65,6 +77,7 @@ export function emptyConversation(options: { keepsContents?: boolean } = {}): Co
     missingForkEvents: 0,
     filling: undefined,
     keepsContents: options.keepsContents ?? true,
+    changes: undefined,
   };
 }
 
@@ -118,6 +131,7 @@ function fold(state: Conversation, event: ConversationEvent): void {
     case "SessionUpdated":
       if (event.data.title !== undefined) state.title = event.data.title ?? undefined;
       if (event.data.metadata !== undefined) state.metadata = event.data.metadata ?? undefined;
+      if (state.changes) state.changes.session = true;
       break;
     case "SessionForked":
       state.missingForkEvents = event.data.total;
@@ -163,6 +177,7 @@ function addMessage(state: Conversation, message: FoldedMessage): void {
   registerMessage(state, message);
   state.messages.push(message);
   state.allMessages.push(message);
+  state.changes?.messages.add(message);
 }
 
 function addStub(
@@ -178,7 +193,10 @@ function addStub(
 }
 
 function settleFilling(state: Conversation): void {
-  if (state.filling?.status === "filling") state.filling.status = "saved";
+  if (state.filling?.status === "filling") {
+    state.filling.status = "saved";
+    state.changes?.messages.add(state.filling);
+  }
   state.filling = undefined;
 }
 
@@ -188,7 +206,9 @@ function supersedeTurns(state: Conversation, by: string | undefined): void {
     if (turn.turnId === by || turn.superseded) continue;
     turn.superseded = true;
     const message = state.byId.get(turn.messageId);
-    if (message?.status === "open") message.status = "superseded";
+    if (message?.status !== "open") continue;
+    message.status = "superseded";
+    state.changes?.messages.add(message);
   }
 }
 
@@ -279,6 +299,7 @@ function replaceAll(
   );
   state.messages = replaced.messages;
   state.allMessages = replaced.allMessages;
+  if (state.changes) state.changes.list = true;
 }
 
 function deleteSession(state: Conversation): void {
@@ -293,13 +314,16 @@ function deleteSession(state: Conversation): void {
   state.unendedTurns.clear();
   state.filling = undefined;
   state.missingForkEvents = 0;
+  if (state.changes) state.changes.list = state.changes.session = true;
   // A purge leaves nothing before this event: what comes after must not depend on it.
   state.lastMessageId = 0;
 }
 
+/** The message that an event changes. */
 function messageOf(state: Conversation, id: number): FoldedMessage {
   const message = state.byId.get(id);
   if (message === undefined) throw new Error(`there is no message ${id}`);
+  state.changes?.messages.add(message);
   return message;
 }
 

@@ -57,6 +57,14 @@ export class SessionIndex {
     return sessions.toSorted(newestFirst);
   }
 
+  /** As of every append acknowledged before the call. */
+  async sessionsWithUnendedTurns(): Promise<string[]> {
+    await this.#follow();
+    return [...this.#sessions]
+      .filter(([, { conversation }]) => conversation.unendedTurns.size > 0)
+      .map(([id]) => id);
+  }
+
   /** Each query starts a read of its own behind the one under way, so that it sees what came before the query. */
   #follow(): Promise<void> {
     const followed = this.#following.then(() => this.#readOn());

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { Observable } from "rxjs";
 import { NotFoundError, StoreError } from "../errors.ts";
 import type { Outcome, Role } from "../events/conversation-event.ts";
 import type { Usage } from "../events/stored-part.ts";
@@ -25,6 +26,9 @@ import { type ListMessagesOptions, pageOfMessages } from "./message-page.ts";
 import * as commands from "./session-commands.ts";
 import { SessionCache } from "./session-cache.ts";
 import type { Session } from "./session.ts";
+import { type RecoverOptions, TurnRecovery, type UnendedTurnReport } from "./recovery.ts";
+import { type SessionChange, watchSession, watchSessionIterably } from "./session-watch.ts";
+import { WriterLiveness } from "./writer-liveness.ts";
 import { TurnWriter } from "./turn-writer.ts";
 import { Writer } from "./writer.ts";
 
@@ -35,6 +39,8 @@ export interface ConversationStoreOptions {
   flushIntervalMs?: number | undefined;
   /** What to call this writer in forensics: the name of the service, say. */
   label?: string | undefined;
+  /** Interval of this writer's signs of life while a turn is open, ms. Default 10,000. */
+  heartbeatMs?: number | undefined;
   /** Never create, never write; works in folders that cannot be written. */
   readOnly?: boolean | undefined;
   /** How many sessions are kept folded in memory. Default 1,000. */
@@ -80,17 +86,26 @@ export class ConversationStore {
   readonly #sessions: SessionCache;
   readonly #scheduler: FlushScheduler;
   readonly #openTurns = new Set<TurnWriter>();
+  readonly #recovery: TurnRecovery;
   #index: SessionIndex | undefined;
   #isClosed = false;
 
   constructor(log: EventLog, options: ConversationStoreOptions = {}) {
     this.#log = log;
-    this.#writer = new Writer(log, { label: options.label, heartbeatMs: HEARTBEAT_MS });
+    this.#writer = new Writer(log, {
+      label: options.label,
+      heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
+    });
     this.#messageIds = new MessageIds(log, this.#writer);
     this.#scheduler = new FlushScheduler(options.flushIntervalMs ?? 20);
     const durability = options.durability ?? "power";
     const services = { log, writer: this.#writer, messageIds: this.#messageIds, durability };
     this.#sessions = new SessionCache(services, options.cachedSessions ?? 1000);
+    this.#recovery = new TurnRecovery(
+      this.#sessions,
+      () => this.#sessionIndex(),
+      new WriterLiveness(log, this.#writer.id),
+    );
   }
 
   /** The log underneath, for tools that read events. */
@@ -173,10 +188,43 @@ export class ConversationStore {
       scheduler: this.#scheduler,
       maxAppendBytes: this.#log.limits.maxAppendBytes,
       signal,
-      onClose: () => this.#openTurns.delete(turn),
+      onClose: () => this.#closeTurn(turn),
     });
     this.#openTurns.add(turn);
+    this.#writer.startHeartbeats();
     return turn;
+  }
+
+  #closeTurn(turn: TurnWriter): void {
+    this.#openTurns.delete(turn);
+    if (this.#openTurns.size === 0) this.#writer.stopHeartbeats();
+  }
+
+  /** Turns that began and did not end, with what they had written and whether their writer lives. */
+  async unendedTurns(options: { sessionId?: string | undefined } = {}): Promise<UnendedTurnReport[]> {
+    this.#checkOpen();
+    return this.#recovery.unendedTurns(options.sessionId);
+  }
+
+  /**
+   * Ends the turns whose writer is dead as interrupted, and returns them with what they left: text, tool calls not
+   * started and of unknown outcome. May be called again, and by several processes at once: each turn ends once.
+   */
+  async recoverInterruptedTurns(options: RecoverOptions = {}): Promise<UnendedTurnReport[]> {
+    this.#checkOpen();
+    return this.#recovery.recover(options);
+  }
+
+  /** The session now, and each change from here on, by any process: rxjs form of watch(). */
+  watchMessages(sessionId: string): Observable<SessionChange> {
+    this.#checkOpen();
+    checkSessionId(sessionId);
+    return watchSession(this.#log, sessionId);
+  }
+
+  /** The session now, and each change from here on, by any process, until the signal aborts or the loop breaks. */
+  watch(sessionId: string, options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<SessionChange> {
+    return watchSessionIterably(this.watchMessages(sessionId), options.signal);
   }
 
   /** The newest assistant message. @throws `no-assistant-message` */
@@ -201,8 +249,22 @@ export class ConversationStore {
   /** Replaces the conversation by this list, in one event; what is replaced stays in the log. New messages of empty text are skipped. */
   async replaceMessages(sessionId: string, messages: readonly ReplacementMessage[]): Promise<void> {
     const replacements = messages.flatMap(toReplacement);
-    const command = commands.replaceMessages(sessionId, replacements, "replace");
+    const command = commands.replaceMessages(sessionId, replacements);
     return this.#session(sessionId).run(command, { readFirst: true });
+  }
+
+  /** All messages with the revision that they are as of: what a compaction is computed from. */
+  async readSession(sessionId: string): Promise<{ revision: number; messages: StoredMessage[] }> {
+    const state = await this.#read(sessionId);
+    return { revision: state.revision, messages: state.messages.map(toStoredMessage) };
+  }
+
+  /** For the Compactor: replaces all that was read but `keep`; undefined where the conversation has been replaced since. */
+  async compactMessages(
+    sessionId: string,
+    compaction: commands.Compaction,
+  ): Promise<{ summaryId: number | undefined } | undefined> {
+    return this.#session(sessionId).run(commands.compactMessages(compaction), { readFirst: true });
   }
 
   async countMessages(sessionId: string): Promise<number> {
@@ -211,7 +273,7 @@ export class ConversationStore {
 
   /** Sessions by their newest event, newest first. */
   async listSessions(options: ListSessionsOptions = {}): Promise<SessionInfo[]> {
-    const sessions = await this.#listSessions(options, (this.#index ??= new SessionIndex(this.#log)));
+    const sessions = await this.#listSessions(options, this.#sessionIndex());
     return sessions.map(({ events: _events, bytes: _bytes, ...info }) => info);
   }
 
@@ -260,6 +322,10 @@ export class ConversationStore {
     await this.#log.close();
     const failed = [...flushed, ...closed].find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
+  }
+
+  #sessionIndex(): SessionIndex {
+    return (this.#index ??= new SessionIndex(this.#log));
   }
 
   async #read(sessionId: string): Promise<Conversation> {

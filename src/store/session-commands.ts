@@ -172,35 +172,67 @@ function isEnded(message: FoldedMessage): boolean {
 /** A message to keep by its id, or a new one. */
 export type Replacement = { keep: number; count?: number } | MessageInput;
 
-/** `through` is the revision that the caller's list was computed from; by default the newest at the first attempt. */
-export function replaceMessages(
-  sessionId: string,
-  replacements: readonly Replacement[],
-  reason: "replace" | "compaction",
-  through?: number,
-): Command<void> {
-  let computedFrom = through;
+/** The list is taken as computed at the first attempt: a message that arrives between two attempts is later, and stays. */
+export function replaceMessages(sessionId: string, replacements: readonly Replacement[]): Command<void> {
+  let through: number | undefined;
   return (state, nextId) => {
-    // A message that arrives between two attempts is later than the list, and stays.
-    computedFrom ??= state.revision;
+    through ??= state.revision;
     const kept = new Set<number>();
-    const messages = replacements.map((entry): ReplacementEntry => {
-      if (!("keep" in entry)) return { messageId: nextId(), ...entry };
-      for (const id of keptIds(state, entry, sessionId)) {
-        if (kept.has(id)) {
-          throw new InvalidInputError("invalid-replacement", `Message ${id} is kept twice.`);
-        }
+    const messages = replacements.flatMap((entry): ReplacementEntry[] => {
+      if (!("keep" in entry)) return [{ messageId: nextId(), ...entry }];
+      const ids = keptIds(state, entry, sessionId);
+      for (const id of ids) {
+        if (kept.has(id)) throw new InvalidInputError("invalid-replacement", `Message ${id} is kept twice.`);
         kept.add(id);
       }
-      return entry.count === undefined ? { keep: entry.keep } : { keep: entry.keep, count: entry.count };
+      return ids.map((keep) => ({ keep }));
     });
-    const draft: TimedDraft = {
-      type: "MessagesReplaced",
-      data: { through: computedFrom, messages, reason },
-      ...(reason === "compaction" ? { cause: "compaction" as const } : {}),
-    };
-    return { drafts: [draft], result: undefined };
+    const data = { through, messages: joinRuns(state, messages), reason: "replace" as const };
+    return { drafts: [{ type: "MessagesReplaced", data }], result: undefined };
   };
+}
+
+export interface Compaction {
+  /** The revision that it was computed from. */
+  through: number;
+  /** Ids of the conversation as it was read. */
+  before: readonly number[];
+  keep: readonly number[];
+  /** Text of a system message before what is kept. */
+  summary: string | undefined;
+}
+
+/** Undefined where the messages are no longer those that were read: somebody replaced or deleted them. */
+export const compactMessages =
+  ({ through, before, keep, summary }: Compaction): Command<{ summaryId: number | undefined } | undefined> =>
+  (state, nextId) => {
+    const isAsRead = before.every((id, index) => state.messages[index]?.id === id);
+    if (!isAsRead) return { drafts: [], result: undefined };
+    const summaryId = summary === undefined ? undefined : nextId();
+    const messages: ReplacementEntry[] = keep.map((id) => ({ keep: id }));
+    if (summary !== undefined && summaryId !== undefined) {
+      messages.unshift({ messageId: summaryId, role: "system", format: "text", content: summary });
+    }
+    const data = { through, messages: joinRuns(state, messages), reason: "compaction" as const };
+    return { drafts: [{ type: "MessagesReplaced", data, cause: "compaction" }], result: { summaryId } };
+  };
+
+/** Kept messages that follow each other in the conversation become one entry with a count. */
+function joinRuns(state: Conversation, entries: readonly ReplacementEntry[]): ReplacementEntry[] {
+  const index = new Map(state.messages.map(({ id }, place) => [id, place]));
+  const joined: ReplacementEntry[] = [];
+  let end = -1;
+  for (const entry of entries) {
+    const place = "keep" in entry ? index.get(entry.keep) : undefined;
+    const run = joined.at(-1);
+    if (place !== undefined && place === end && run !== undefined && "keep" in run) {
+      run.count = (run.count ?? 1) + 1;
+    } else {
+      joined.push({ ...entry });
+    }
+    end = place === undefined ? -1 : place + 1;
+  }
+  return joined;
 }
 
 function keptIds(state: Conversation, entry: { keep: number; count?: number }, sessionId: string): number[] {

@@ -1,11 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync, readlinkSync } from "node:fs";
-import { hostname } from "node:os";
 import { type EncodedEvent, eventCodec } from "../events/event-codec.ts";
 import { type EventDraft, type WriterDescription, writerStream } from "../events/conversation-event.ts";
 import type { EventLog } from "../log/event-log.ts";
+import { ownProcessFacts } from "./process-facts.ts";
 
 export const LIBRARY = "turnlog 0.1.0";
+
+/** After so many the writer's stream is truncated: a turn that waits for days must not grow it without end. */
+const HEARTBEATS_KEPT = 100;
 
 export interface WriterOptions {
   /** What to call this writer in forensics: the name of the service, say. */
@@ -34,6 +36,12 @@ export class Writer {
   readonly #returnedCounts: number[] = [];
   #revision = -1;
   #started: Promise<void> | undefined;
+  #heartbeats: NodeJS.Timeout | undefined;
+  #heartbeatsSinceTruncation = 0;
+  /** Epoch ms of its newest event in its own stream. */
+  #lastSign = 0;
+  /** Its own stream's appends, one after the other. */
+  #ownQueue: Promise<void> = Promise.resolve();
 
   constructor(log: EventLog, options: WriterOptions) {
     this.#log = log;
@@ -57,9 +65,36 @@ export class Writer {
 
   /** Says that this writer will append no more. Does nothing where it never appended. */
   async stop(): Promise<void> {
+    this.stopHeartbeats();
     if (this.#started === undefined) return;
     await this.#started;
     await this.#appendOwn({ type: "WriterStopped", data: {} }, true);
+  }
+
+  /** A sign of life now and then, for readers on other machines, while a turn is open. */
+  startHeartbeats(): void {
+    if (this.#heartbeats !== undefined) return;
+    this.#heartbeats = setInterval(() => void this.#beat(), this.#options.heartbeatMs);
+    this.#heartbeats.unref();
+    // Its last sign of life may be hours old, from before it had a turn to write.
+    if (Date.now() - this.#lastSign >= this.#options.heartbeatMs) void this.#beat();
+  }
+
+  stopHeartbeats(): void {
+    clearInterval(this.#heartbeats);
+    this.#heartbeats = undefined;
+  }
+
+  async #beat(): Promise<void> {
+    try {
+      await this.start();
+      await this.#appendOwn({ type: "WriterHeartbeat", data: this.#describe() });
+      if (++this.#heartbeatsSinceTruncation < HEARTBEATS_KEPT) return;
+      this.#heartbeatsSinceTruncation = 0;
+      await this.#log.truncate(writerStream(this.id), this.#revision);
+    } catch {
+      // A log that cannot be written now: the turn's own appends report it, and the next heartbeat tries again.
+    }
   }
 
   encode(drafts: readonly TimedDraft[]): EncodedEvent[] {
@@ -80,7 +115,13 @@ export class Writer {
     this.#returnedCounts.sort((a, b) => a - b);
   }
 
-  async #appendOwn(draft: EventDraft, seal = false): Promise<void> {
+  #appendOwn(draft: EventDraft, seal = false): Promise<void> {
+    const appended = this.#ownQueue.then(() => this.#appendNow(draft, seal));
+    this.#ownQueue = appended.catch(() => undefined);
+    return appended;
+  }
+
+  async #appendNow(draft: EventDraft, seal: boolean): Promise<void> {
     const result = await this.#log.append(
       writerStream(this.id),
       this.encode([draft]),
@@ -88,13 +129,12 @@ export class Writer {
       { seal },
     );
     if (result.ok) this.#revision = result.revision;
+    this.#lastSign = Date.now();
   }
 
   #describe(): WriterDescription {
     return {
-      host: hostname(),
-      ...processFacts(),
-      pid: process.pid,
+      ...ownProcessFacts(),
       heartbeatMs: this.#options.heartbeatMs,
       library: LIBRARY,
       ...(this.#options.label === undefined ? {} : { label: this.#options.label }),
@@ -107,36 +147,4 @@ function randomUuidV8Prefix(): string {
   const hex = randomBytes(10).toString("hex");
   const variant = "89ab"[Number.parseInt(hex.charAt(16), 16) & 3];
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-`;
-}
-
-/** What tells this process from another that gets the same pid: Linux only, elsewhere absent. */
-function processFacts(): Pick<WriterDescription, "bootId" | "pidStart" | "pidNamespace"> {
-  const facts: Pick<WriterDescription, "bootId" | "pidStart" | "pidNamespace"> = {};
-  if (process.platform !== "linux") return facts;
-  const bootId = attempt(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
-  const pidStart = attempt(() => processStart(process.pid));
-  const pidNamespace = attempt(() => readlinkSync("/proc/self/ns/pid"));
-  if (bootId !== undefined) facts.bootId = bootId;
-  if (pidStart !== undefined) facts.pidStart = pidStart;
-  if (pidNamespace !== undefined) facts.pidNamespace = pidNamespace;
-  return facts;
-}
-
-/** Start time of a process in clock ticks since boot: field 22 of /proc/PID/stat, see proc(5). */
-export function processStart(pid: number): string | undefined {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  // The second field, the command in parentheses, may itself hold spaces and parentheses.
-  return stat
-    .slice(stat.lastIndexOf(")") + 2)
-    .split(" ")
-    .at(19);
-}
-
-/** A fact that this system does not tell (a hardened /proc) is left out. */
-function attempt<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
-  }
 }
