@@ -1,0 +1,296 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { InvalidInputError, errorCode } from "../errors.ts";
+import type { Usage } from "../events/stored-part.ts";
+import type { Turn } from "../store/turn.ts";
+import { InterruptibleIterator } from "./interruptible-iterator.ts";
+import { type ProviderProtocol, createStreamReader, detectProtocol } from "./detect-protocol.ts";
+import { parseLine } from "./json-line.ts";
+import { type StreamLine, streamLines } from "./stream-lines.ts";
+import type { StreamReader } from "./stream-reader.ts";
+import { type TurnVerb, applyVerb } from "./turn-verb.ts";
+
+export interface RecordProgress {
+  /** The line that was recorded just now; not durable yet. */
+  line: number;
+  chunks: number;
+  deltas: number;
+  verbs: readonly TurnVerb[];
+}
+
+export interface RecordOptions {
+  /** Default: auto, told from the first chunk that is known. */
+  protocol?: "auto" | ProviderProtocol | undefined;
+  /** How long to wait between chunks, ms. Default 0. */
+  paceMs?: number | undefined;
+  /** Called after each chunk. What it throws ends the recording. */
+  onProgress?: ((progress: RecordProgress) => void) | undefined;
+  /** Ends the turn as aborted. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface RecordError {
+  message: string;
+  code?: string | undefined;
+  /** The line of the input that it is about. */
+  line?: number | undefined;
+}
+
+export interface RecordSummary {
+  /** Undefined where no chunk told. */
+  protocol: ProviderProtocol | undefined;
+  /** JSON values read. */
+  chunks: number;
+  /** Kinds that were not understood, and how often each came. */
+  unknownKinds: Record<string, number>;
+  /** Pieces of text, reasoning and tool input. */
+  deltas: number;
+  toolCalls: number;
+  outcome: "finished" | "failed" | "aborted";
+  finishReason?: string | undefined;
+  usage?: Usage | undefined;
+  /** Why it failed, or why it was aborted. */
+  error?: RecordError | undefined;
+}
+
+/** Structural calls that may be on their way at once before the recording waits for them. */
+const MOST_OUTSTANDING = 64;
+
+/**
+ * Records a provider's stream, one JSON chunk a line, as the turn: each chunk as it arrives, then the turn's end.
+ * Bad input never throws: the turn ends as failed, and the summary says why and where. It stops reading at a
+ * failure. After an abort it does not wait for an input that is silent; the caller closes that.
+ *
+ * @throws what the turn throws when the log fails (`disk-full`, …) or the turn is lost (`turn-lost`): then nothing
+ * is ended. `invalid-pace` before anything is done.
+ */
+export async function recordLines(
+  turn: Turn,
+  input: AsyncIterable<Uint8Array | string>,
+  options: RecordOptions = {},
+): Promise<RecordSummary> {
+  const { paceMs = 0 } = options;
+  if (!(paceMs >= 0 && paceMs <= 2 ** 31 - 1)) {
+    throw new InvalidInputError(
+      "invalid-pace",
+      `The pace must be a number of milliseconds from 0, not ${paceMs}.`,
+    );
+  }
+  return new Recorder(turn, options).run(input);
+}
+
+class Recorder {
+  readonly #turn: Turn;
+  readonly #options: RecordOptions;
+  readonly #summary: Omit<RecordSummary, "outcome" | "unknownKinds">;
+  readonly #outstanding = new Set<Promise<void>>();
+  readonly #undetected = new Map<string, number>();
+  #reader: StreamReader | undefined;
+  #line = 0;
+  #outcome: RecordSummary["outcome"] | undefined;
+  #failure: { error: unknown } | undefined;
+
+  constructor(turn: Turn, options: RecordOptions) {
+    this.#turn = turn;
+    this.#options = options;
+    const { protocol = "auto" } = options;
+    this.#summary = { protocol: undefined, chunks: 0, deltas: 0, toolCalls: 0 };
+    if (protocol !== "auto") this.#useProtocol(protocol);
+  }
+
+  async run(input: AsyncIterable<Uint8Array | string>): Promise<RecordSummary> {
+    const { signal } = this.#options;
+    const lines = new InterruptibleIterator(streamLines(input), signal);
+    try {
+      while (this.#outcome === undefined) {
+        const line = await this.#next(lines);
+        if (line === "interrupted") await this.#abort();
+        else if (line instanceof InputFailure) await this.#fail("input-failed", line.message);
+        else if (line === undefined) await this.#endOfInput();
+        else await this.#recordLine(line);
+      }
+    } finally {
+      await lines.close();
+    }
+    return this.#toSummary(this.#outcome);
+  }
+
+  async #next(
+    lines: InterruptibleIterator<StreamLine>,
+  ): Promise<StreamLine | "interrupted" | undefined | InputFailure> {
+    try {
+      return await lines.next();
+    } catch (error) {
+      return new InputFailure(error);
+    }
+  }
+
+  async #recordLine(line: StreamLine): Promise<void> {
+    if (this.#summary.chunks > 0 && !(await this.#pace())) return this.#abort();
+    this.#line = line.number;
+    const chunk = parseLine(line);
+    if ("code" in chunk) return this.#fail(chunk.code, chunk.message);
+    this.#summary.chunks++;
+    const verbs = this.#read(chunk.value);
+    await this.#applyAll(verbs);
+    const { chunks, deltas } = this.#summary;
+    this.#options.onProgress?.({ line: line.number, chunks, deltas, verbs });
+  }
+
+  /** False where the signal came meanwhile. */
+  async #pace(): Promise<boolean> {
+    const { paceMs = 0, signal } = this.#options;
+    if (paceMs === 0) return true;
+    try {
+      await delay(paceMs, undefined, signal === undefined ? {} : { signal });
+      return true;
+    } catch (error) {
+      if (signal?.aborted === true) return false;
+      throw error;
+    }
+  }
+
+  #read(chunk: unknown): readonly TurnVerb[] {
+    if (this.#reader === undefined) {
+      const protocol = detectProtocol(chunk);
+      if (protocol === undefined) {
+        const kind = chunkKind(chunk);
+        this.#undetected.set(kind, (this.#undetected.get(kind) ?? 0) + 1);
+        return [];
+      }
+      this.#useProtocol(protocol);
+    }
+    const verbs = this.#reader?.read(chunk) ?? [];
+    return verbs === "unknown" ? [] : verbs;
+  }
+
+  #useProtocol(protocol: ProviderProtocol): void {
+    this.#summary.protocol = protocol;
+    this.#reader = createStreamReader(protocol);
+  }
+
+  async #endOfInput(): Promise<void> {
+    if (this.#reader !== undefined) return this.#applyAll(this.#reader.end());
+    return this.#summary.chunks === 0
+      ? this.#fail("stream-ended-early", "The input ended before a message began.")
+      : this.#fail(
+          "unknown-protocol",
+          "No chunk of the input is of a protocol that is known; name the protocol.",
+        );
+  }
+
+  async #applyAll(verbs: readonly TurnVerb[]): Promise<void> {
+    for (const verb of verbs) {
+      if (this.#outcome === undefined) await this.#apply(verb);
+    }
+  }
+
+  async #apply(verb: TurnVerb): Promise<void> {
+    switch (verb.verb) {
+      case "finish":
+      case "fail":
+      case "abort":
+        return this.#end(verb);
+      case "text":
+      case "reasoning":
+      case "tool-input-delta":
+        if (verb.text !== "") this.#summary.deltas++;
+        // Resolves at once as a rule, and later when the log does not keep up.
+        await this.#track(applyVerb(this.#turn, verb));
+        break;
+      case "tool-call":
+        this.#summary.toolCalls++;
+        void this.#track(applyVerb(this.#turn, verb));
+        break;
+      default:
+        void this.#track(applyVerb(this.#turn, verb));
+    }
+    if (this.#outstanding.size >= MOST_OUTSTANDING) await this.#settle();
+    if (this.#failure !== undefined) await this.#failAsTurnDid(this.#failure.error);
+  }
+
+  /** Never rejects: the first failure is kept and dealt with in turn. */
+  #track(call: Promise<void>): Promise<void> {
+    const tracked: Promise<void> = call
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => this.#outstanding.delete(tracked));
+    this.#outstanding.add(tracked);
+    return tracked;
+  }
+
+  async #settle(): Promise<void> {
+    await Promise.all(this.#outstanding);
+  }
+
+  async #end(verb: Extract<TurnVerb, { verb: "finish" | "fail" | "abort" }>): Promise<void> {
+    await this.#settle();
+    if (this.#failure !== undefined) return this.#failAsTurnDid(this.#failure.error);
+    await applyVerb(this.#turn, verb);
+    if (verb.verb === "finish") this.#outcome = "finished";
+    else if (verb.verb === "fail") this.#outcome = "failed";
+    else this.#outcome = "aborted";
+    if (verb.verb === "abort") {
+      if (verb.reason !== undefined) this.#summary.error = { message: verb.reason };
+      return;
+    }
+    this.#summary.finishReason = verb.finishReason;
+    this.#summary.usage = verb.usage;
+    if (verb.verb === "fail") this.#summary.error = { ...verb.error, line: this.#line };
+  }
+
+  /**
+   * The turn refused a call for what was in it (`event-too-large`): bad input. Anything else is the log's failure,
+   * or the turn is no longer ours.
+   */
+  async #failAsTurnDid(error: unknown): Promise<void> {
+    if (error instanceof InvalidInputError) {
+      this.#failure = undefined;
+      return this.#fail(error.code, `line ${this.#line}: ${error.message}`);
+    }
+    if (this.#options.signal?.aborted === true && errorCode(error) === "turn-ended") return this.#abort();
+    throw error;
+  }
+
+  async #fail(code: string, message: string): Promise<void> {
+    await this.#end({ verb: "fail", error: { message, code } });
+  }
+
+  async #abort(): Promise<void> {
+    const reason: unknown = this.#options.signal?.reason;
+    const message = reason instanceof Error ? reason.message : undefined;
+    await this.#settle();
+    try {
+      await this.#turn.abort(message);
+    } catch (error) {
+      // The same signal may have been given to the turn, which has then aborted itself.
+      if (errorCode(error) !== "turn-ended") throw error;
+      await this.#turn.flush();
+    }
+    this.#outcome = "aborted";
+    if (message !== undefined) this.#summary.error = { message };
+  }
+
+  #toSummary(outcome: RecordSummary["outcome"] | undefined): RecordSummary {
+    if (outcome === undefined) throw new Error("the recording ended without an outcome");
+    const kinds = new Map(this.#undetected);
+    for (const [kind, times] of this.#reader?.unknownKinds ?? [])
+      kinds.set(kind, (kinds.get(kind) ?? 0) + times);
+    return { ...this.#summary, unknownKinds: Object.fromEntries(kinds), outcome };
+  }
+}
+
+class InputFailure {
+  readonly message: string;
+
+  constructor(error: unknown) {
+    this.message = `The input could not be read: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+function chunkKind(chunk: unknown): string {
+  if (typeof chunk !== "object" || chunk === null) return chunk === null ? "null" : typeof chunk;
+  const { type } = chunk as { type?: unknown };
+  if (typeof type === "string" && type !== "") return type;
+  return Array.isArray(chunk) ? "array" : "chunk without a type";
+}
