@@ -1,0 +1,46 @@
+/** Markdown tables: read well on a terminal, and can be pasted into docs/performance.md as they are. */
+
+/** @param {string[]} head @param {string[][]} rows */
+export function table(head, rows) {
+  const widths = head.map((cell, column) => Math.max(cell.length, ...rows.map((row) => row[column].length)));
+  const line = (cells) =>
+    `| ${cells.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]))).join(" | ")} |`;
+  const rule = `| ${widths.map((width, column) => (column === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`)).join(" | ")} |`;
+  return [line(head), rule, ...rows.map(line)].join("\n");
+}
+
+/** Three significant digits, no exponent. */
+export function number(value) {
+  if (value === undefined) return "–";
+  const digits = value === 0 ? 0 : Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
+  return value.toLocaleString("en", {
+    minimumFractionDigits: Math.min(digits, 2),
+    maximumFractionDigits: Math.min(digits, 2),
+  });
+}
+
+/** `median (min–max)`, or the value alone where there was one round. */
+export function withSpread(figure) {
+  if (figure === undefined) return "–";
+  const { median, min, max } = figure;
+  return min === max ? number(median) : `${number(median)} (${number(min)}–${number(max)})`;
+}
+
+/** A target that the figure of this run is held against; undefined where the run did not measure it. */
+export function atLeast(what, value, target) {
+  return { what, value, target: `≥ ${target}`, holds: value === undefined ? undefined : value >= target };
+}
+
+export function below(what, value, target) {
+  return { what, value, target: `< ${target}`, holds: value === undefined ? undefined : value < target };
+}
+
+export function targetTable(targets) {
+  const rows = targets.map(({ what, value, target, holds }) => [
+    what,
+    target,
+    number(value),
+    holds === undefined ? "not measured" : holds ? "holds" : "MISSED",
+  ]);
+  return table(["target", "wanted", "this run", ""], rows);
+}
