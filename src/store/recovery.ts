@@ -60,7 +60,7 @@ export class TurnRecovery {
     const judged = new Map<string, WriterStatus>();
     for (const id of sessionIds) {
       const state = await this.#sessions.get(id).read();
-      for (const turn of [...state.unendedTurns.values()]) {
+      for (const turn of state.unendedTurns.values()) {
         const writer = judged.get(turn.writer) ?? (await this.#liveness.judge(turn.writer));
         judged.set(turn.writer, writer);
         reports.push(describeUnendedTurn(id, state, turn, writer));

@@ -6,7 +6,7 @@ import { SplicedText } from "../events/text-splice.ts";
 import { handled } from "./deferred.ts";
 import { onExit } from "./exit-flush.ts";
 import type { Flushable, FlushScheduler } from "./flush-scheduler.ts";
-import { PartsJson, mergeProviderMetadata } from "./parts-json.ts";
+import { PartsJson } from "./parts-json.ts";
 import { LONGEST_EVENT, PendingDeltas } from "./pending-deltas.ts";
 import type { Session } from "./session.ts";
 import type {
@@ -18,6 +18,7 @@ import type {
   ToolResultOptions,
   Turn,
 } from "./turn.ts";
+import { newToolCall, withApproval, withInput, withOutput, withStart } from "./tool-call-states.ts";
 import { TurnOutbox } from "./turn-outbox.ts";
 
 const DONE = Promise.resolve();
@@ -79,7 +80,7 @@ export class TurnWriter implements Turn, Flushable {
   toolInputStart(call: ToolCallOptions): Promise<void> {
     return this.#call(() => {
       this.#refuseKnownTool(call.toolId);
-      return this.#addTool(newTool(call, "", "input-streaming"));
+      return this.#addTool(newToolCall(call, "", "input-streaming"));
     });
   }
 
@@ -100,17 +101,10 @@ export class TurnWriter implements Turn, Flushable {
   toolCall(call: ToolCallOptions & { input?: string | undefined }): Promise<void> {
     return this.#call(() => {
       const index = this.#tools.get(call.toolId);
-      if (index === undefined) return this.#addTool(newTool(call, call.input ?? "", "input-available"));
+      if (index === undefined) return this.#addTool(newToolCall(call, call.input ?? "", "input-available"));
       const streamed = this.#parts.tool(index);
       if (streamed.state !== "input-streaming") this.#refuseKnownTool(call.toolId);
-      return this.#changeTool("tool-call", index, {
-        ...streamed,
-        name: call.name,
-        input: call.input ?? streamed.input,
-        state: "input-available",
-        provider_executed: call.providerExecuted ?? streamed.provider_executed,
-        providerMetadata: mergeProviderMetadata(streamed.providerMetadata, call.providerMetadata),
-      });
+      return this.#changeTool("tool-call", index, withInput(streamed, call));
     });
   }
 
@@ -121,31 +115,14 @@ export class TurnWriter implements Turn, Flushable {
   ): Promise<void> {
     return this.#call(() => {
       const index = this.#toolIndex(toolId);
-      const tool = this.#parts.tool(index);
-      const state = {
-        requested: "approval-requested",
-        approved: "approval-responded",
-        denied: "output-denied",
-      } as const;
-      const { approvalId, reason, providerMetadata } = options;
-      return this.#changeTool("approval", index, {
-        ...tool,
-        state: state[approval],
-        approval: {
-          ...tool.approval,
-          ...(approvalId === undefined ? {} : { id: approvalId }),
-          ...(approval === "requested" ? {} : { approved: approval === "approved" }),
-          ...(reason === undefined ? {} : { reason }),
-        },
-        providerMetadata: mergeProviderMetadata(tool.providerMetadata, providerMetadata),
-      });
+      return this.#changeTool("approval", index, withApproval(this.#parts.tool(index), approval, options));
     });
   }
 
   toolStarted(toolId: string): Promise<void> {
     return this.#call(() => {
       const index = this.#toolIndex(toolId);
-      return this.#changeTool("tool-started", index, { ...this.#parts.tool(index), started_at: Date.now() });
+      return this.#changeTool("tool-started", index, withStart(this.#parts.tool(index), Date.now()));
     });
   }
 
@@ -286,9 +263,8 @@ export class TurnWriter implements Turn, Flushable {
   }
 
   #changeTool(cause: Cause, index: number, tool: ToolPart): Promise<void> {
-    const ordered = inOrder(tool);
-    this.#checkFits(JSON.stringify(ordered));
-    const splice = this.#parts.replaceTool(index, ordered);
+    this.#checkFits(JSON.stringify(tool));
+    const splice = this.#parts.replaceTool(index, tool);
     return splice === undefined ? this.flush() : this.#structural(cause, splice);
   }
 
@@ -300,14 +276,7 @@ export class TurnWriter implements Turn, Flushable {
   ): Promise<void> {
     return this.#call(() => {
       const index = this.#toolIndex(toolId);
-      const tool = this.#parts.tool(index);
-      const ranMs = tool.started_at === undefined ? undefined : Math.max(0, Date.now() - tool.started_at);
-      return this.#changeTool(cause, index, {
-        ...tool,
-        ...result,
-        duration_ms: options.durationMs ?? ranMs,
-        providerMetadata: mergeProviderMetadata(tool.providerMetadata, options.providerMetadata),
-      });
+      return this.#changeTool(cause, index, withOutput(this.#parts.tool(index), result, options, Date.now()));
     });
   }
 
@@ -414,22 +383,4 @@ export class TurnWriter implements Turn, Flushable {
 /** What the log will give back: no undefined, no shared references. */
 function toJson<T>(value: T): T {
   return JSON.parse(JSON.stringify(value)) as T;
-}
-
-function newTool(call: ToolCallOptions, input: string, state: ToolPart["state"]): ToolPart {
-  return inOrder({
-    kind: "tool",
-    tool_id: call.toolId,
-    name: call.name,
-    input,
-    state,
-    provider_executed: call.providerExecuted,
-    providerMetadata: call.providerMetadata,
-  });
-}
-
-/** Keys in one fixed order, the input before everything that may change, so that a change is one short splice. */
-function inOrder(tool: ToolPart): ToolPart {
-  const { kind, tool_id, name, input, output, state, ...rest } = tool;
-  return { kind, tool_id, name, input, output, state, ...rest };
 }
