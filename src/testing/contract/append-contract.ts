@@ -1,0 +1,279 @@
+import assert from "node:assert/strict";
+import type { JsonValue, NewEvent, RecordedEvent } from "../../log/event-log.ts";
+import type { ExpectedRevision } from "../../log/expected-revision.ts";
+import { gather } from "../check-log-integrity.ts";
+import type { ContractSuite } from "./contract-suite.ts";
+import { succeeded } from "./isolated-run.ts";
+import { difficultStreamNames, difficultValues } from "./sample-events.ts";
+
+export function appendContract(suite: ContractSuite): void {
+  suite.group("append: what is kept", () => {
+    suite.test("gives each event its stream, revision, position and time", async (run) => {
+      const first = await run.append("a", 2);
+      const second = await run.append("b", 1);
+      const third = await run.append("a", 1);
+      assert.deepEqual([first.revision, second.revision, third.revision], [1, 0, 2]);
+      const events = await gather(run.log.readAll());
+      assert.deepEqual(
+        events.map(({ stream, revision }) => [stream, revision]),
+        [...[0, 1].map((revision) => ["a", revision]), ["b", 0], ["a", 2]],
+      );
+      assert.deepEqual(
+        [events[1]?.position, events[2]?.position, events[3]?.position],
+        [first.position, second.position, third.position],
+        "an append's result is the place of its last event",
+      );
+      for (const { recordedAt } of events) {
+        assert(
+          Number.isSafeInteger(recordedAt) && recordedAt > 0,
+          `recordedAt ${recordedAt} is no epoch time in ms`,
+        );
+      }
+    });
+
+    for (const [name, value] of difficultValues) {
+      suite.test(`round trip: ${name}`, async (run) => {
+        const events = [run.event(value), run.event({ value, after: 1 }), run.event(null, { value })];
+        for (const event of events) await run.append("values", [event]);
+        await assertSame(run.log.readStream("values"), events);
+        await assertSame(run.log.readAll(), events);
+        // Once more where an engine keeps older events in another form.
+        await pushOut(run.append.bind(run), "values");
+        await assertSame(run.log.readStream("values", { limit: events.length }), events);
+        await assertSame(run.log.readAll({ limit: events.length }), events);
+      });
+    }
+
+    suite.testWith(
+      "reopen",
+      "round trip of all values through another handle after closing the first",
+      async (run) => {
+        const events = difficultValues
+          .filter(([name]) => !name.includes("megabyte"))
+          .map(([, value]) => run.event(value, { value }));
+        const other = await run.reopen();
+        await run.append("values", events);
+        await run.log.close();
+        await assertSame(other.readStream("values"), events);
+        await assertSame((await run.reopen()).readStream("values"), events);
+      },
+    );
+
+    suite.test("keeps types and ids of any form", async (run) => {
+      const ids = ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"];
+      const types = ["t", "Ünïcode 🦉", "with space", "__proto__", "T".repeat(200)];
+      const events = [
+        ...ids.map((id): NewEvent => ({ ...run.event(), id })),
+        ...types.map((type): NewEvent => ({ ...run.event(), type })),
+      ];
+      await run.append("s", events);
+      await assertSame(run.log.readStream("s"), events);
+    });
+
+    suite.test("does not share what it keeps with the caller who goes on changing it", async (run) => {
+      const data = { list: [1, 2], text: "before" };
+      const metadata: { [key: string]: JsonValue } = { note: "before" };
+      const events = [run.event(data, metadata)];
+      const asAppended = structuredClone(events);
+      await run.append("s", events);
+      data.list.push(3);
+      data.text = "after";
+      metadata.note = "after";
+      events.length = 0;
+      await assertSame(run.log.readStream("s"), asAppended);
+      await assertSame(run.log.readAll(), asAppended);
+    });
+
+    suite.test("keeps streams apart whose names look alike", async (run) => {
+      const appended: NewEvent[] = [];
+      for (const stream of difficultStreamNames) {
+        const event = run.event({ stream });
+        appended.push(event);
+        await run.append(stream, [event], "no-stream");
+      }
+      for (const [index, stream] of difficultStreamNames.entries()) {
+        await assertSame(run.log.readStream(stream), appended.slice(index, index + 1));
+      }
+      const names = (await gather(run.log.readAll())).map(({ stream }) => stream);
+      assert.deepEqual(names, difficultStreamNames);
+    });
+
+    suite.test("takes the hints for durability and packing, and does not need them", async (run) => {
+      const events = run.events(4);
+      const options = [
+        undefined,
+        { durability: "power" },
+        { seal: true },
+        { durability: "process", seal: true },
+      ] as const;
+      const results = options.map((option, index) =>
+        run.log.append("s", events.slice(index, index + 1), "any", option),
+      );
+      assert.deepEqual(
+        (await Promise.all(results)).map((result) => succeeded(result).revision),
+        [0, 1, 2, 3],
+      );
+      await assertSame(run.log.readStream("s"), events);
+    });
+  });
+
+  suite.group("append: all or nothing", () => {
+    suite.test("gives a batch consecutive revisions and rising positions", async (run) => {
+      await run.append("s", 3);
+      const { revision, position, events } = await run.append("s", 100, 2);
+      assert.equal(revision, 102);
+      const stored = await gather(run.log.readStream("s", { from: 3 }));
+      assert.deepEqual(
+        stored.map(({ id }) => id),
+        events.map(({ id }) => id),
+      );
+      assert.equal(stored.at(-1)?.position, position);
+    });
+
+    suite.test("never shows a reader a part of a batch", async (run) => {
+      const batchSize = 7;
+      const batches = 60;
+      const writing = { isDone: false };
+      const write = async (): Promise<void> => {
+        for (let batch = 0; batch < batches; batch += 1) await run.append("s", batchSize);
+        writing.isDone = true;
+      };
+      const read = async (): Promise<void> => {
+        do {
+          // Backwards, since a forward read may go on for as long as somebody writes.
+          const seen = await gather(run.log.readStream("s", { direction: "backwards" }));
+          assert.equal(
+            seen.length % batchSize,
+            0,
+            `a reader saw ${seen.length} events of batches of ${batchSize}`,
+          );
+        } while (!writing.isDone);
+      };
+      await Promise.all([write(), read(), read()]);
+    });
+
+    const refused: readonly (readonly [name: string, code: string, attempt: Attempt])[] = [
+      ["an empty batch", "empty-append", (run) => ["s", [], "any", run]],
+      [
+        "an id that occurs twice in the batch",
+        "repeated-event-id",
+        (run) => ["s", twice(run.events(2)), "any", run],
+      ],
+      [
+        "an event without a type",
+        "invalid-event",
+        (run) => ["s", [{ ...run.event(), type: "" }], "any", run],
+      ],
+      [
+        "an id that is no UUID",
+        "invalid-event",
+        (run) => ["s", [run.event(), { ...run.event(), id: "1" }], "any", run],
+      ],
+      [
+        "an id in upper case",
+        "invalid-event",
+        (run) => ["s", [{ ...run.event(), id: UPPER_CASE_ID }], "any", run],
+      ],
+      ["an empty stream name", "invalid-stream-name", (run) => ["", run.events(1), "any", run]],
+      [
+        "a stream name that is too long",
+        "invalid-stream-name",
+        (run) => ["n".repeat(1_025), run.events(1), "any", run],
+      ],
+      ["a stream name with NUL", "invalid-stream-name", (run) => ["a\0b", run.events(1), "any", run]],
+      [
+        "a stream name with a lone surrogate",
+        "invalid-stream-name",
+        (run) => ["a\ud800", run.events(1), "any", run],
+      ],
+      ["a negative expected revision", "invalid-expected-revision", (run) => ["s", run.events(1), -1, run]],
+      [
+        "a fraction as expected revision",
+        "invalid-expected-revision",
+        (run) => ["s", run.events(1), 0.5, run],
+      ],
+      [
+        "NaN as expected revision",
+        "invalid-expected-revision",
+        (run) => ["s", run.events(1), Number.NaN, run],
+      ],
+      ["an unknown word", "invalid-expected-revision", (run) => ["s", run.events(1), "latest" as "any", run]],
+      [
+        "a batch above the limit",
+        "event-too-large",
+        (run) => [
+          "s",
+          Array.from({ length: 4 }, () => run.event("x".repeat(run.log.limits.maxAppendBytes / 4))),
+          "any",
+          run,
+        ],
+      ],
+    ];
+    for (const [name, code, attempt] of refused) {
+      suite.test(`refuses ${name}, keeps nothing of it, and takes the next append`, async (run) => {
+        const [stream, events, expected] = attempt(run);
+        const before = run.append("s", 1);
+        const bad = run.log.append(stream, events, expected);
+        const after = run.append("s", 1);
+        await assert.rejects(bad, { code });
+        assert.deepEqual([(await before).revision, (await after).revision], [0, 1]);
+        assert.equal((await gather(run.log.readAll())).length, 2);
+        if (run.log.appendSync !== undefined) {
+          assert.throws(() => run.log.appendSync?.(stream, events, expected), { code });
+          assert.equal((await run.append("s", 1)).revision, 2);
+        }
+      });
+    }
+
+    suite.test("takes a batch of exactly the limit", async (run) => {
+      const limit = run.log.limits.maxAppendBytes;
+      assert(
+        Number.isSafeInteger(limit) && limit >= 1024 * 1024,
+        `the limit of ${limit} bytes is below 1 MiB`,
+      );
+      const [first, second] = [run.event("", {}), run.event("", {})];
+      const text = "x".repeat(limit / 2 - '""{}'.length);
+      const { events } = await run.append("s", [
+        { ...first, data: text },
+        { ...second, data: text },
+      ]);
+      await assertSame(run.log.readStream("s"), events);
+    });
+  });
+}
+
+type Run = Parameters<Parameters<ContractSuite["test"]>[1]>[0];
+type Attempt = (
+  run: Run,
+) => readonly [stream: string, events: NewEvent[], expected: ExpectedRevision, run: Run];
+
+const UPPER_CASE_ID = "ABCDEF00-0000-8000-8000-000000000000";
+
+function twice(events: NewEvent[]): NewEvent[] {
+  return [...events, ...events.slice(0, 1)];
+}
+
+/** Enough small events after the ones of interest that engines which reorganise older events do so. */
+async function pushOut(append: Run["append"], stream: string): Promise<void> {
+  for (let batch = 0; batch < 3; batch += 1) await append(stream, 64);
+}
+
+async function assertSame(
+  stored: AsyncIterable<RecordedEvent>,
+  appended: readonly NewEvent[],
+): Promise<void> {
+  const actual = await gather(stored);
+  assert.equal(actual.length, appended.length, "the number of events");
+  for (const [index, { id, type, data, metadata }] of actual.entries()) {
+    const expected = appended[index];
+    assert.equal(id, expected?.id);
+    assert.equal(type, expected?.type);
+    // JSON text, since the order of keys and keys like __proto__ count too.
+    assert.equal(JSON.stringify(data), JSON.stringify(expected?.data), "the data came back changed");
+    assert.equal(
+      JSON.stringify(metadata),
+      JSON.stringify(expected?.metadata),
+      "the metadata came back changed",
+    );
+  }
+}

@@ -1,0 +1,298 @@
+import assert from "node:assert/strict";
+import type { EventLog, ReadStreamOptions, RecordedEvent } from "../../log/event-log.ts";
+import { byStream, checkOrder, checkRevisions, gather, sameEvents } from "../check-log-integrity.ts";
+import type { ContractSuite } from "./contract-suite.ts";
+import type { IsolatedRun } from "./isolated-run.ts";
+
+/** Above every page and packing size that small events may have. */
+const LONG = 300;
+
+export function readContract(suite: ContractSuite): void {
+  readStreamContract(suite);
+  readAllContract(suite);
+
+  suite.group("reading: while others write, and iterations that are broken off", () => {
+    suite.test("an append that was acknowledged before a read starts is in it", async (run) => {
+      const handles = run.canReopen ? [run.log, await run.reopen()] : [run.log];
+      let last = -1;
+      for (let round = 0; round < 100; round += 1) {
+        const writer = handles[round % handles.length] ?? run.log;
+        const { revision, position, events } = await run.append("s", 1, "any", writer);
+        for (const reader of handles) {
+          const bothReads = [
+            gather(reader.readStream("s", { from: revision })),
+            gather(reader.readAll({ after: last })),
+          ];
+          for (const read of await Promise.all(bothReads)) {
+            assert.deepEqual(
+              read.map(({ id }) => id),
+              events.map(({ id }) => id),
+            );
+          }
+        }
+        last = position;
+      }
+    });
+
+    suite.test("readAll stays in order and without gaps under concurrent writers", async (run) => {
+      const handles = run.canReopen ? [run.log, await run.reopen()] : [run.log];
+      const writing = { left: 24 };
+      const write = async (stream: string, log: EventLog): Promise<void> => {
+        for (let written = 0; written < 150;) {
+          const size = 1 + (written % 3);
+          // Un-awaited pairs, so that commits of several appends occur too.
+          await Promise.all([run.append(stream, size, "any", log), run.append(stream, 1, "any", log)]);
+          written += size + 1;
+        }
+        writing.left -= 1;
+      };
+      const readFromTheStart = async (log: EventLog): Promise<void> => {
+        do checkWhole(await gather(log.readAll()));
+        while (writing.left > 0);
+      };
+      const follow = async (log: EventLog): Promise<RecordedEvent[]> => {
+        const followed: RecordedEvent[] = [];
+        let isLast: boolean;
+        do {
+          isLast = writing.left === 0;
+          for await (const event of log.readAll({ after: followed.at(-1)?.position ?? -1, limit: 100 }))
+            followed.push(event);
+          if (isLast && (await log.head()) !== followed.at(-1)?.position) isLast = false;
+        } while (!isLast);
+        return followed;
+      };
+      const writers = Array.from({ length: writing.left }, (_, index) =>
+        write(`s${index}`, handles[index % handles.length] ?? run.log),
+      );
+      const followers = handles.map(follow);
+      await Promise.all([...writers, ...handles.map(readFromTheStart)]);
+      const all = await gather(run.log.readAll());
+      checkWhole(all);
+      for (const followed of await Promise.all(followers))
+        sameEvents(followed, all, "a reader that followed");
+    });
+
+    suite.test("a stream read while it grows has no gaps", async (run) => {
+      const writing = { isDone: false };
+      const write = async (): Promise<void> => {
+        for (let batch = 0; batch < 100; batch += 1)
+          await Promise.all([run.append("s", 3), run.append("other", 5)]);
+        writing.isDone = true;
+      };
+      const read = async (direction: "forwards" | "backwards"): Promise<void> => {
+        do {
+          const events = await gather(run.log.readStream("s", { direction }));
+          if (direction === "backwards") events.reverse();
+          checkRevisions("s", events);
+          assert.equal(events[0]?.revision ?? 0, 0);
+        } while (!writing.isDone);
+      };
+      await Promise.all([write(), read("forwards"), read("backwards")]);
+    });
+
+    suite.test("an iteration can be broken off, by break and by an error, and another begun", async (run) => {
+      await run.append("s", LONG);
+      const iterations: (() => AsyncIterable<RecordedEvent>)[] = [
+        () => run.log.readStream("s"),
+        () => run.log.readStream("s", { direction: "backwards" }),
+        () => run.log.readAll(),
+      ];
+      for (const iterate of iterations) {
+        for (const stopAfter of [1, 2, 70]) {
+          assert.equal(await countUntil(iterate(), stopAfter), stopAfter);
+          await assert.rejects(failAfter(iterate(), stopAfter), /the consumer's own error/);
+          // Whatever the iteration held would now be in the way.
+          await run.append("s", 1);
+        }
+        assert.equal((await gather(iterate())).length, (await run.append("s", 1)).revision);
+      }
+    });
+
+    suite.test("iterations that overlap do not disturb each other", async (run) => {
+      const { events } = await run.append("s", LONG);
+      const ids = events.map(({ id }) => id);
+      const iterators = [
+        run.log.readStream("s"),
+        run.log.readAll(),
+        run.log.readStream("s"),
+        run.log.readAll(),
+      ].map((iterable) => iterable[Symbol.asyncIterator]());
+      for (const id of ids) {
+        for (const iterator of iterators) {
+          const step = await iterator.next();
+          assert(step.done !== true && step.value.id === id);
+        }
+        if (id === ids[100]) await iterators.pop()?.return?.();
+      }
+      for (const iterator of iterators) assert.equal((await iterator.next()).done, true);
+    });
+  });
+}
+
+function readStreamContract(suite: ContractSuite): void {
+  suite.group("readStream", () => {
+    const cases: readonly (readonly [options: ReadStreamOptions, expected: readonly number[]])[] = [
+      [{}, range(0, LONG)],
+      [{ from: 0 }, range(0, LONG)],
+      [{ from: 150 }, range(150, LONG)],
+      [{ from: LONG - 1 }, [LONG - 1]],
+      [{ from: LONG }, []],
+      [{ from: LONG + 1_000 }, []],
+      [{ limit: 0 }, []],
+      [{ limit: 1 }, [0]],
+      [{ limit: 130 }, range(0, 130)],
+      [{ limit: LONG + 1 }, range(0, LONG)],
+      [{ from: 60, limit: 10 }, range(60, 70)],
+      [{ from: LONG - 2, limit: 10 }, [LONG - 2, LONG - 1]],
+      [{ direction: "forwards", from: 5, limit: 2 }, [5, 6]],
+      [{ direction: "backwards" }, range(0, LONG).toReversed()],
+      [{ direction: "backwards", limit: 1 }, [LONG - 1]],
+      [{ direction: "backwards", limit: 0 }, []],
+      [{ direction: "backwards", limit: 130 }, range(LONG - 130, LONG).toReversed()],
+      [{ direction: "backwards", from: 70 }, range(0, 71).toReversed()],
+      [{ direction: "backwards", from: 70, limit: 10 }, range(61, 71).toReversed()],
+      [{ direction: "backwards", from: 0 }, [0]],
+      [{ direction: "backwards", from: LONG + 1_000, limit: 2 }, [LONG - 1, LONG - 2]],
+    ];
+    suite.test("reads from any revision, in both directions, up to a limit", async (run) => {
+      const all = await twoInterleavedStreams(run);
+      for (const [options, expected] of cases) {
+        const read = await gather(run.log.readStream("s", options));
+        sameEvents(
+          read,
+          expected.map((revision) => at(all, revision)),
+          `readStream ${JSON.stringify(options)}`,
+        );
+      }
+    });
+
+    suite.test("an unknown stream is empty, and reading it does not make it", async (run) => {
+      await run.append("known", 1);
+      for (const options of [
+        {},
+        { from: 0 },
+        { from: 7 },
+        { direction: "backwards" },
+        { limit: 3 },
+      ] as const) {
+        assert.deepEqual(await gather(run.log.readStream("unknown", options)), []);
+      }
+      await run.append("unknown", 1, "no-stream");
+    });
+  });
+}
+
+function readAllContract(suite: ContractSuite): void {
+  suite.group("readAll", () => {
+    suite.test("of an empty log is empty", async (run) => {
+      assert.deepEqual(await gather(run.log.readAll()), []);
+      assert.deepEqual(await gather(run.log.readAll({ after: -1, limit: 5, streamPrefix: "s" })), []);
+      assert.equal(await run.log.head(), -1);
+    });
+
+    suite.test("reads after any position and up to a limit", async (run) => {
+      await twoInterleavedStreams(run);
+      const all = await gather(run.log.readAll());
+      checkWhole(all);
+      assert.equal(all.length, 2 * LONG);
+      for (const index of [0, 1, 63, 64, 200, 2 * LONG - 2, 2 * LONG - 1]) {
+        const { position } = at(all, index);
+        const rest = all.slice(index + 1);
+        sameEvents(await gather(run.log.readAll({ after: position })), rest, `readAll after ${position}`);
+        for (const limit of [0, 1, 100, 10_000]) {
+          const read = await gather(run.log.readAll({ after: position, limit }));
+          sameEvents(read, rest.slice(0, limit), `readAll after ${position}, ${limit} events`);
+        }
+      }
+      assert.deepEqual(await gather(run.log.readAll({ after: (await run.log.head()) + 1_000 })), []);
+    });
+
+    suite.test("selects streams by the beginning of their name, to the letter", async (run) => {
+      const streams = [
+        "chat-1",
+        "chat-10",
+        "chat-2",
+        "Chat-1",
+        "chat_1",
+        "chatX1",
+        "cha",
+        "xchat-1",
+        "é-1",
+        "🦉-1",
+      ];
+      for (let round = 0; round < 20; round += 1) {
+        for (const stream of streams) await run.append(stream, 1 + (round % 3));
+      }
+      const all = await gather(run.log.readAll());
+      for (const prefix of [
+        "",
+        "chat-",
+        "chat-1",
+        "chat-10",
+        "chat_",
+        "c",
+        "é",
+        "🦉",
+        "chat%",
+        "chat-1000",
+        "X",
+      ]) {
+        const expected = all.filter(({ stream }) => stream.startsWith(prefix));
+        sameEvents(
+          await gather(run.log.readAll({ streamPrefix: prefix })),
+          expected,
+          `readAll of "${prefix}"`,
+        );
+        const limited = await gather(
+          run.log.readAll({ streamPrefix: prefix, after: at(all, 30).position, limit: 7 }),
+        );
+        const later = expected.filter(({ position }) => position > at(all, 30).position);
+        sameEvents(limited, later.slice(0, 7), `readAll of "${prefix}", limited`);
+      }
+    });
+  });
+}
+
+/** "s" and "other", event by event in turn, so that neither is contiguous. Returns "s". */
+async function twoInterleavedStreams(run: IsolatedRun): Promise<RecordedEvent[]> {
+  const appends: Promise<unknown>[] = [];
+  for (let index = 0; index < LONG; index += 1) appends.push(run.append("s", 1), run.append("other", 1));
+  await Promise.all(appends);
+  return (await gather(run.log.readAll())).filter(({ stream }) => stream === "s");
+}
+
+/** What any reader from the start must see at any time: order, and each stream from its first event without gaps. */
+function checkWhole(events: readonly RecordedEvent[]): void {
+  checkOrder(events);
+  for (const [stream, ofStream] of byStream(events)) {
+    assert.equal(ofStream[0]?.revision, 0, `readAll lacks the beginning of stream "${stream}"`);
+    checkRevisions(stream, ofStream);
+  }
+}
+
+function at(events: readonly RecordedEvent[], index: number): RecordedEvent {
+  const event = events[index];
+  assert(event !== undefined, `there are ${events.length} events only, none at ${index}`);
+  return event;
+}
+
+function range(start: number, end: number): number[] {
+  return Array.from({ length: end - start }, (_, index) => start + index);
+}
+
+async function countUntil(events: AsyncIterable<RecordedEvent>, stopAfter: number): Promise<number> {
+  let count = 0;
+  for await (const _event of events) {
+    count += 1;
+    if (count === stopAfter) break;
+  }
+  return count;
+}
+
+async function failAfter(events: AsyncIterable<RecordedEvent>, stopAfter: number): Promise<void> {
+  let count = 0;
+  for await (const _event of events) {
+    count += 1;
+    if (count === stopAfter) throw new Error("the consumer's own error");
+  }
+}
