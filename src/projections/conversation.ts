@@ -2,6 +2,7 @@ import { DamageError } from "../errors.ts";
 import type { ConversationEvent, EventData, NewMessage } from "../events/conversation-event.ts";
 import { SplicedText, applySplices } from "../events/text-splice.ts";
 import { EMPTY_CONTENT, parseBranches, pushBranch } from "./message-branches.ts";
+import { MessageCollection } from "./message-collection.ts";
 import { replaceMessages } from "./message-replacement.ts";
 import type { FoldedMessage } from "./stored-message.ts";
 
@@ -42,12 +43,8 @@ export interface Conversation {
   exists: boolean;
   title: string | undefined;
   metadata: Record<string, unknown> | undefined;
-  /** The conversation as it stands, in order. */
-  messages: FoldedMessage[];
-  /** All since the last deletion, replaced ones too, in the order in which includeReplaced shows them. */
-  allMessages: FoldedMessage[];
-  readonly byId: Map<number, FoldedMessage>;
-  readonly byExternalId: Map<string, FoldedMessage>;
+  /** All since the last deletion. */
+  readonly messages: MessageCollection;
   readonly unendedTurns: Map<string, UnendedTurn>;
   /** The newest message id given out since the last deletion, 0 when there is none. */
   lastMessageId: number;
@@ -68,10 +65,7 @@ export function emptyConversation(options: { keepsContents?: boolean } = {}): Co
     exists: false,
     title: undefined,
     metadata: undefined,
-    messages: [],
-    allMessages: [],
-    byId: new Map(),
-    byExternalId: new Map(),
+    messages: new MessageCollection(),
     unendedTurns: new Map(),
     lastMessageId: 0,
     missingForkEvents: 0,
@@ -163,20 +157,9 @@ function newMessage(data: NewMessage, revision: number, time: number, state: Con
   };
 }
 
-/** Registers a message everywhere but in the order of the conversation. */
-function registerMessage(state: Conversation, message: FoldedMessage): void {
-  if (state.byId.has(message.id)) throw new Error(`message ${message.id} exists already`);
-  state.byId.set(message.id, message);
-  state.lastMessageId = message.id;
-  if (message.externalId !== undefined && !state.byExternalId.has(message.externalId)) {
-    state.byExternalId.set(message.externalId, message);
-  }
-}
-
 function addMessage(state: Conversation, message: FoldedMessage): void {
-  registerMessage(state, message);
-  state.messages.push(message);
-  state.allMessages.push(message);
+  state.messages.append(message);
+  state.lastMessageId = message.id;
   state.changes?.messages.add(message);
 }
 
@@ -205,7 +188,7 @@ function supersedeTurns(state: Conversation, by: string | undefined): void {
   for (const turn of state.unendedTurns.values()) {
     if (turn.turnId === by || turn.superseded) continue;
     turn.superseded = true;
-    const message = state.byId.get(turn.messageId);
+    const message = state.messages.get(turn.messageId);
     if (message?.status !== "open") continue;
     message.status = "superseded";
     state.changes?.messages.add(message);
@@ -287,30 +270,25 @@ function replaceAll(
 ): void {
   const open = new Set<number>();
   for (const turn of state.unendedTurns.values()) if (!turn.superseded) open.add(turn.messageId);
-  const replaced = replaceMessages(
-    state,
+  replaceMessages(
+    state.messages,
     data,
     (message) => open.has(message.id),
     (created) => {
       const message = newMessage(created, revision, time, state);
-      registerMessage(state, message);
+      state.messages.register(message);
+      state.lastMessageId = message.id;
       return message;
     },
   );
-  state.messages = replaced.messages;
-  state.allMessages = replaced.allMessages;
   if (state.changes) state.changes.list = true;
 }
 
 function deleteSession(state: Conversation): void {
-  const fresh = emptyConversation({ keepsContents: state.keepsContents });
   state.exists = false;
   state.title = undefined;
   state.metadata = undefined;
-  state.messages = fresh.messages;
-  state.allMessages = fresh.allMessages;
-  state.byId.clear();
-  state.byExternalId.clear();
+  state.messages.clear();
   state.unendedTurns.clear();
   state.filling = undefined;
   state.missingForkEvents = 0;
@@ -321,7 +299,7 @@ function deleteSession(state: Conversation): void {
 
 /** The message that an event changes. */
 function messageOf(state: Conversation, id: number): FoldedMessage {
-  const message = state.byId.get(id);
+  const message = state.messages.get(id);
   if (message === undefined) throw new Error(`there is no message ${id}`);
   state.changes?.messages.add(message);
   return message;

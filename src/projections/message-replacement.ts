@@ -1,14 +1,6 @@
 import type { EventData, KeptMessages, NewMessage } from "../events/conversation-event.ts";
+import type { MessageCollection } from "./message-collection.ts";
 import type { FoldedMessage } from "./stored-message.ts";
-
-/** The messages of a session before a replacement. */
-export interface MessageOrder {
-  /** The conversation as it stood. */
-  readonly messages: readonly FoldedMessage[];
-  /** With those replaced before, in the order in which they are shown. */
-  readonly allMessages: readonly FoldedMessage[];
-  readonly byId: ReadonlyMap<number, FoldedMessage>;
-}
 
 /**
  * What MessagesReplaced does: the list, behind it what came later than `through` and the message of an open
@@ -16,38 +8,41 @@ export interface MessageOrder {
  * @throws {Error} where `keep` names no message of the session, one twice, or a run that is not there.
  */
 export function replaceMessages(
-  before: MessageOrder,
+  collection: MessageCollection,
   data: EventData["MessagesReplaced"],
   isOpen: (message: FoldedMessage) => boolean,
   create: (message: NewMessage) => FoldedMessage,
-): { messages: FoldedMessage[]; allMessages: FoldedMessage[] } {
+): void {
+  const before = collection.current();
+  const shownBefore = collection.all();
   const named = new Set<FoldedMessage>();
   const messages: FoldedMessage[] = [];
   for (const entry of data.messages) {
     for (const message of "keep" in entry
-      ? keptRun(before, entry as KeptMessages)
+      ? keptRun(collection, entry as KeptMessages)
       : [create(entry as NewMessage)]) {
       if (named.has(message)) throw new Error(`message ${message.id} is kept twice`);
       named.add(message);
       messages.push(message);
     }
   }
-  for (const message of before.messages) {
+  for (const message of before) {
     if (!named.has(message) && (message.createdRevision > data.through || isOpen(message)))
       messages.push(message);
   }
   const staying = new Set(messages);
-  for (const message of before.allMessages) message.replaced = !staying.has(message);
-  return { messages, allMessages: withReplaced(messages, before.allMessages) };
+  for (const message of shownBefore) message.replaced = !staying.has(message);
+  collection.reorder(messages, withReplaced(messages, shownBefore));
 }
 
-function keptRun(before: MessageOrder, entry: KeptMessages): readonly FoldedMessage[] {
-  const first = before.byId.get(entry.keep);
+function keptRun(collection: MessageCollection, entry: KeptMessages): readonly FoldedMessage[] {
+  const first = collection.get(entry.keep);
   if (first === undefined) throw new Error(`there is no message ${entry.keep} to keep`);
   const count = entry.count ?? 1;
   if (count === 1) return [first];
-  const start = before.messages.indexOf(first);
-  const run = start < 0 ? [] : before.messages.slice(start, start + count);
+  const before = collection.current();
+  const start = before.indexOf(first);
+  const run = start < 0 ? [] : before.slice(start, start + count);
   if (run.length < count) throw new Error(`there is no run of ${count} messages from ${entry.keep} on`);
   return run;
 }

@@ -48,7 +48,7 @@ export class SessionIndex {
       sessions.push({
         id,
         ...(conversation.title === undefined ? {} : { title: conversation.title }),
-        messageCount: conversation.messages.length,
+        messageCount: conversation.messages.count,
         lastActive: new Date(conversation.lastActive),
         events,
         bytes,

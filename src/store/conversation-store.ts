@@ -236,7 +236,7 @@ export class ConversationStore {
 
   async findLastAssistantMessage(sessionId: string): Promise<StoredMessage | undefined> {
     const state = await this.#read(sessionId);
-    const message = state.messages.findLast(({ role }) => role === "assistant");
+    const message = state.messages.newestOf("assistant");
     return message && toStoredMessage(message);
   }
 
@@ -256,7 +256,7 @@ export class ConversationStore {
   /** All messages with the revision that they are as of: what a compaction is computed from. */
   async readSession(sessionId: string): Promise<{ revision: number; messages: StoredMessage[] }> {
     const state = await this.#read(sessionId);
-    return { revision: state.revision, messages: state.messages.map(toStoredMessage) };
+    return { revision: state.revision, messages: state.messages.current().map(toStoredMessage) };
   }
 
   /** For the Compactor: replaces all that was read but `keep`; undefined where the conversation has been replaced since. */
@@ -268,7 +268,7 @@ export class ConversationStore {
   }
 
   async countMessages(sessionId: string): Promise<number> {
-    return (await this.#read(sessionId)).messages.length;
+    return (await this.#read(sessionId)).messages.count;
   }
 
   /** Sessions by their newest event, newest first. */

@@ -21,19 +21,13 @@ export function pageOfMessages(
   { limit = 50, before, after, includeReplaced = false }: ListMessagesOptions,
 ): FoldedMessage[] {
   checkLimit(limit);
-  const messages = includeReplaced ? state.allMessages : state.messages;
-  const indexOf = (id: number): number => {
-    checkMessageId(id);
-    const index = messages.findIndex((message) => message.id === id);
-    if (index < 0) throw messageNotFound(id, sessionId);
-    return index;
-  };
-  const start = after === undefined ? 0 : indexOf(after) + 1;
-  const end = before === undefined ? messages.length : indexOf(before);
-  const range = messages.slice(start, Math.max(start, end));
-  if (limit >= range.length) return range;
+  for (const id of [before, after]) if (id !== undefined) checkMessageId(id);
   const isOldestFirst = after !== undefined && before === undefined;
-  return isOldestFirst ? range.slice(0, limit) : range.slice(range.length - limit);
+  const page = state.messages.page({ before, after, limit, isOldestFirst, includeReplaced });
+  if (page !== undefined) return page;
+  const isUnknown = (id: number): boolean =>
+    state.messages.page({ before: id, limit: 0, isOldestFirst, includeReplaced }) === undefined;
+  throw messageNotFound(before !== undefined && isUnknown(before) ? before : (after ?? 0), sessionId);
 }
 
 /** @throws {InvalidInputError} `invalid-limit` for anything but an integer from 0, or Infinity. */

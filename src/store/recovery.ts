@@ -87,7 +87,7 @@ function describeUnendedTurn(
   turn: UnendedTurn,
   writer: WriterStatus,
 ): UnendedTurnReport {
-  const message = state.byId.get(turn.messageId);
+  const message = state.messages.get(turn.messageId);
   // A message that has been regenerated since shows the newer turn's content, not this one's.
   const isItsContent = message?.turnId === turn.turnId;
   const parts = (isItsContent ? parseParts(message.content.toString()) : undefined) ?? [];
@@ -133,7 +133,7 @@ export const endAsInterrupted =
   (state) => {
     const turn = state.unendedTurns.get(turnId);
     if (turn === undefined) return { drafts: [], result: false };
-    const content = state.byId.get(turn.messageId)?.content.toString() ?? "";
+    const content = state.messages.get(turn.messageId)?.content.toString() ?? "";
     const data = {
       turnId,
       messageId: turn.messageId,

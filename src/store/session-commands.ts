@@ -31,7 +31,7 @@ export const saveMessage =
   };
 
 function knownExternalId(state: Conversation, externalId: string | undefined): number | undefined {
-  return externalId === undefined ? undefined : state.byExternalId.get(externalId)?.id;
+  return externalId === undefined ? undefined : state.messages.getByExternalId(externalId)?.id;
 }
 
 export const appendStub = (): Command<number> => (_state, nextId) => {
@@ -65,7 +65,7 @@ export const beginTurn =
 export const regenerate =
   (turnId: string, model: string | undefined): Command<number> =>
   (state, nextId) => {
-    const answer = state.messages.findLast(({ role }) => role === "assistant" || role === "user");
+    const answer = state.messages.newestOf("assistant", "user");
     if (answer?.role !== "assistant") return beginTurn(turnId, undefined, model)(state, nextId);
     const messageId = answer.id;
     const data = {
@@ -206,7 +206,8 @@ export interface Compaction {
 export const compactMessages =
   ({ through, before, keep, summary }: Compaction): Command<{ summaryId: number | undefined } | undefined> =>
   (state, nextId) => {
-    const isAsRead = before.every((id, index) => state.messages[index]?.id === id);
+    const current = state.messages.current();
+    const isAsRead = before.every((id, index) => current[index]?.id === id);
     if (!isAsRead) return { drafts: [], result: undefined };
     const summaryId = summary === undefined ? undefined : nextId();
     const messages: ReplacementEntry[] = keep.map((id) => ({ keep: id }));
@@ -219,7 +220,7 @@ export const compactMessages =
 
 /** Kept messages that follow each other in the conversation become one entry with a count. */
 function joinRuns(state: Conversation, entries: readonly ReplacementEntry[]): ReplacementEntry[] {
-  const index = new Map(state.messages.map(({ id }, place) => [id, place]));
+  const index = new Map(state.messages.current().map(({ id }, place) => [id, place]));
   const joined: ReplacementEntry[] = [];
   let end = -1;
   for (const entry of entries) {
@@ -236,13 +237,14 @@ function joinRuns(state: Conversation, entries: readonly ReplacementEntry[]): Re
 }
 
 function keptIds(state: Conversation, entry: { keep: number; count?: number }, sessionId: string): number[] {
-  const first = state.byId.get(entry.keep);
+  const first = state.messages.get(entry.keep);
   if (first === undefined) throw messageNotFound(entry.keep, sessionId);
   const count = entry.count ?? 1;
   if (count === 1) return [first.id];
-  const start = state.messages.indexOf(first);
+  const current = state.messages.current();
+  const start = current.indexOf(first);
   const run =
-    Number.isSafeInteger(count) && count > 0 && start >= 0 ? state.messages.slice(start, start + count) : [];
+    Number.isSafeInteger(count) && count > 0 && start >= 0 ? current.slice(start, start + count) : [];
   if (run.length !== count) {
     throw new InvalidInputError(
       "invalid-replacement",
@@ -272,7 +274,7 @@ export const deleteSession = (): Command<void> => (state) => ({
 
 /** @throws {NotFoundError} `message-not-found` for an unknown message and for one that has been replaced. */
 export function currentMessage(state: Conversation, id: number, sessionId: string): FoldedMessage {
-  const message = state.byId.get(id);
+  const message = state.messages.get(id);
   if (message === undefined || message.replaced) throw messageNotFound(id, sessionId);
   return message;
 }

@@ -92,7 +92,7 @@ class WatchedSession {
   }
 
   #messages(): StoredMessage[] {
-    return this.#state.messages.map(toStoredMessage);
+    return this.#state.messages.current().map(toStoredMessage);
   }
 
   #clear(): void {
