@@ -23,6 +23,9 @@ import {
   toMessageInput,
 } from "./message-input.ts";
 import { type ListMessagesOptions, pageOfMessages } from "./message-page.ts";
+import type { ModelMessage, ModelMessageInput } from "./model-message-types.ts";
+import { type ModelMessagesOptions, toModelMessages } from "./model-messages.ts";
+import { expandPrompt } from "./prompt-to-messages.ts";
 import * as commands from "./session-commands.ts";
 import { SessionCache } from "./session-cache.ts";
 import type { Session } from "./session.ts";
@@ -30,6 +33,8 @@ import { type RecoverOptions, TurnRecovery, type UnendedTurnReport } from "./rec
 import { type SessionChange, watchSession, watchSessionIterably } from "./session-watch.ts";
 import { WriterLiveness } from "./writer-liveness.ts";
 import { TurnWriter } from "./turn-writer.ts";
+import type { UIMessage } from "./ui-message-types.ts";
+import { type UIMessagesOptions, toUIMessages } from "./ui-messages.ts";
 import { Writer } from "./writer.ts";
 
 export interface ConversationStoreOptions {
@@ -246,9 +251,35 @@ export class ConversationStore {
     return pageOfMessages(state, sessionId, options).map(toStoredMessage);
   }
 
-  /** Replaces the conversation by this list, in one event; what is replaced stays in the log. New messages of empty text are skipped. */
-  async replaceMessages(sessionId: string, messages: readonly ReplacementMessage[]): Promise<void> {
-    const replacements = messages.flatMap(toReplacement);
+  /**
+   * The prompt for the next model call, in the AI SDK's shape: the newest 50 messages, or as many as `limit` says.
+   * See `toModelMessages` for what becomes of each.
+   */
+  async getMessages(
+    sessionId: string,
+    options: ModelMessagesOptions & { limit?: number | undefined } = {},
+  ): Promise<ModelMessage[]> {
+    const messages = await this.listMessages(sessionId, { limit: options.limit });
+    return toModelMessages(messages, options);
+  }
+
+  /** The messages that listMessages gives, for display, in the AI SDK's shape. See `toUIMessages`. @throws `message-not-found` */
+  async toUIMessages(
+    sessionId: string,
+    options: UIMessagesOptions & ListMessagesOptions = {},
+  ): Promise<UIMessage[]> {
+    return toUIMessages(await this.listMessages(sessionId, options), options);
+  }
+
+  /**
+   * Replaces the conversation by this list, in one event; what is replaced stays in the log. New messages of empty
+   * text are skipped. Also takes a prompt: what getMessages gives, or the SDK's own messages (`fromModelMessages`).
+   */
+  async replaceMessages(
+    sessionId: string,
+    messages: readonly (ReplacementMessage | ModelMessageInput)[],
+  ): Promise<void> {
+    const replacements = expandPrompt(messages).flatMap(toReplacement);
     const command = commands.replaceMessages(sessionId, replacements);
     return this.#session(sessionId).run(command, { readFirst: true });
   }

@@ -143,10 +143,9 @@ export function approvalOf(tool: ToolPart): Approval | undefined {
   return approval;
 }
 
-/** True while a human's word, and nothing else, is what the call waits for or has just got. */
+/** True while the call waits for a human's word, or has just got it and was not started. */
 export function awaitsApproval(tool: ToolPart): boolean {
-  if (hasOutcome(tool) || approvalOf(tool) === undefined) return false;
-  return tool.state === "approval-requested" || tool.started_at === undefined;
+  return !hasOutcome(tool) && tool.started_at === undefined && approvalOf(tool) !== undefined;
 }
 
 /** The key under which our own facts stand among a provider's: never sent as the provider's. */

@@ -60,6 +60,10 @@ class PromptReader {
   /** The parts of the run of assistant and tool messages that is being read. */
   #run: StoredPart[] | undefined;
   readonly #calls: ToolPart[] = [];
+  /** Those of the newest step: ids may be used again in a later one. */
+  #stepCalls: ToolPart[] = [];
+  /** The calls whose result, real or made up, has been read. */
+  readonly #settled = new Set<ToolPart>();
 
   read(messages: readonly ModelMessageInput[]): MessageFromPrompt[] {
     for (const message of messages) this.#add(message);
@@ -86,6 +90,7 @@ class PromptReader {
       this.#messages.push({ role: "assistant", content: this.#run });
     } else this.#run.push({ kind: "step" });
     const run = this.#run;
+    this.#stepCalls = [];
     for (const part of content) {
       if (part["type"] === "tool-call") run.push(this.#newCall(part));
       else if (part["type"] === "tool-result") this.#addResult(part, () => run);
@@ -118,13 +123,19 @@ class PromptReader {
       ...(metadata === undefined ? {} : { providerMetadata: metadata }),
     };
     this.#calls.push(call);
+    this.#stepCalls.push(call);
     return call;
+  }
+
+  #find(isMeant: (call: ToolPart) => boolean): ToolPart | undefined {
+    return this.#stepCalls.find(isMeant) ?? this.#calls.findLast(isMeant);
   }
 
   /** A result of no known call stands for itself, where `elsewhere` says. */
   #addResult(part: Part, elsewhere: () => StoredPart[]): void {
     const id = String(part["toolCallId"]);
-    const known = this.#calls.findLast((call) => call.tool_id === id && !hasOutcome(call));
+    const known = this.#find((call) => call.tool_id === id && !this.#settled.has(call));
+    if (known !== undefined) this.#settled.add(known);
     const options = metadataOfOptions(part);
     const mark = options?.[OWN_METADATA];
     if (mark?.["synthetic"] !== undefined) {
@@ -139,7 +150,8 @@ class PromptReader {
   }
 
   #addRequest(part: Part): void {
-    const call = this.#calls.findLast(({ tool_id }) => tool_id === part["toolCallId"]);
+    // It stands behind its call, or behind all calls of its step.
+    const call = this.#stepCalls.findLast(({ tool_id }) => tool_id === part["toolCallId"]);
     if (call === undefined) return; // A request for a call that the prompt does not have asks for nothing.
     call.approval = { id: String(part["approvalId"]) };
     if (!hasOutcome(call)) call.state = "approval-requested";
@@ -150,7 +162,10 @@ class PromptReader {
   }
 
   #addResponse(part: Part): void {
-    const call = this.#calls.findLast(({ approval }) => approval?.id === part["approvalId"]);
+    const { approvalId } = part;
+    const call = this.#find(
+      ({ approval }) => approval?.id === approvalId && approval?.approved === undefined,
+    );
     if (call === undefined) return; // The answer to a request that the prompt does not have.
     const approved = part["approved"] === true;
     const { reason } = part;

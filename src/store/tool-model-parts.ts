@@ -23,8 +23,7 @@ export type MissingResult = keyof typeof MISSING_RESULT_TEXT;
 
 /** What is known of a call that has no result. */
 export function missingResult(tool: ToolPart): MissingResult {
-  const hasStarted = tool.started_at !== undefined && tool.state !== "approval-requested";
-  return hasStarted ? "outcome-unknown" : "not-started";
+  return tool.started_at === undefined ? "not-started" : "outcome-unknown";
 }
 
 /** The result that stands in for a missing one, marked under `providerOptions.turnlog`, so that it is never stored. */
