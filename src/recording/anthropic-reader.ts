@@ -1,6 +1,6 @@
 import type { Usage } from "../events/stored-part.ts";
 import { citationSource } from "./citation-source.ts";
-import { type JsonRecord, filledText, isRecord, list, present, record, text } from "./json-access.ts";
+import { type JsonRecord, filledText, isRecord, label, list, present, record, text } from "./json-access.ts";
 import { usageOfAnthropic } from "./provider-usage.ts";
 import { type FinishReason, StreamReader, providerError } from "./stream-reader.ts";
 
@@ -95,7 +95,7 @@ export class AnthropicReader extends StreamReader {
 
   #startBlock(message: Message, index: unknown, block: JsonRecord): void {
     const type = text(block["type"]);
-    const name = `${this.step}.${String(index)}`;
+    const name = `${this.step}.${label(index)}`;
     if (type === "text") {
       message.blocks.set(index, { kind: "text", name });
       if (text(block["text"]) !== "") this.say({ verb: "text", text: text(block["text"]), block: name });

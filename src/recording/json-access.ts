@@ -45,3 +45,8 @@ export function present(fields: JsonRecord): Record<string, unknown> {
 export function presentExcept(fields: JsonRecord, names: readonly string[]): Record<string, unknown> {
   return present(Object.fromEntries(Object.entries(fields).filter(([name]) => !names.includes(name))));
 }
+
+/** A value as a part of a name. (An object's own toString may be anything in JSON, and throw.) */
+export function label(value: unknown): string {
+  return typeof value === "object" && value !== null ? "object" : String(value);
+}

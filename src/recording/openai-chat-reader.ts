@@ -1,7 +1,7 @@
 import type { Usage } from "../events/stored-part.ts";
 import { citationSource } from "./citation-source.ts";
 import { fileVerb } from "./image-file.ts";
-import { type JsonRecord, filledText, isRecord, list, present, record, text } from "./json-access.ts";
+import { type JsonRecord, filledText, isRecord, label, list, present, record, text } from "./json-access.ts";
 import { ChatToolCalls } from "./openai-chat-tools.ts";
 import { usageOfChat } from "./provider-usage.ts";
 import { type FinishReason, StreamReader, providerError } from "./stream-reader.ts";
@@ -127,7 +127,7 @@ export class OpenAiChatReader extends StreamReader {
   #readChoice(choice: JsonRecord): void {
     const message = this.#message;
     if (message === undefined) return;
-    if ((choice["index"] ?? 0) !== 0) return this.unknown(`choice ${String(choice["index"])}`);
+    if ((choice["index"] ?? 0) !== 0) return this.unknown(`choice ${label(choice["index"])}`);
     const delta = deltaOf(choice);
     if (delta === undefined) return this.unknown("choice without a delta");
     this.#readReasoning(message, delta);

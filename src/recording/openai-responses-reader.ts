@@ -1,6 +1,6 @@
 import type { Usage } from "../events/stored-part.ts";
 import { citationSource } from "./citation-source.ts";
-import { type JsonRecord, filledText, isRecord, list, present, record, text } from "./json-access.ts";
+import { type JsonRecord, filledText, isRecord, label, list, present, record, text } from "./json-access.ts";
 import { ResponsesToolItems } from "./openai-responses-tools.ts";
 import { usageOfResponses } from "./provider-usage.ts";
 import { type FinishReason, StreamReader, providerError } from "./stream-reader.ts";
@@ -74,9 +74,9 @@ export class OpenAiResponsesReader extends StreamReader {
       case "response.output_text.annotation.added":
         return this.say(citationSource("openai", record(chunk["annotation"])));
       case "response.reasoning_summary_text.delta":
-        return this.#sayReasoning(chunk["output_index"], `summary${String(chunk["summary_index"])}`, delta);
+        return this.#sayReasoning(chunk["output_index"], `summary${label(chunk["summary_index"])}`, delta);
       case "response.reasoning_text.delta":
-        return this.#sayReasoning(chunk["output_index"], `content${String(chunk["content_index"])}`, delta);
+        return this.#sayReasoning(chunk["output_index"], `content${label(chunk["content_index"])}`, delta);
       case "response.completed":
         return this.#complete(response);
       case "response.incomplete":
@@ -126,13 +126,13 @@ export class OpenAiResponsesReader extends StreamReader {
    */
   #sayText(index: unknown, contentIndex: unknown, delta: string, facts: JsonRecord = {}): void {
     if (delta === "") return;
-    const block = `${this.step}.${String(index)}.text${String(contentIndex)}`;
+    const block = `${this.step}.${label(index)}.text${label(contentIndex)}`;
     this.say({ verb: "text", text: delta, block, ...this.#metadataOnce(index, block, facts) });
   }
 
   #sayReasoning(index: unknown, part: string, delta: string): void {
     if (delta === "") return;
-    const block = `${this.step}.${String(index)}.${part}`;
+    const block = `${this.step}.${label(index)}.${part}`;
     this.say({ verb: "reasoning", text: delta, block, ...this.#metadataOnce(index, block, {}) });
   }
 
@@ -153,7 +153,7 @@ export class OpenAiResponsesReader extends StreamReader {
   #finishText(response: Response, index: unknown, item: JsonRecord): void {
     for (const [contentIndex, part] of list(item["content"]).entries()) {
       const { type, text: whole, refusal, annotations } = record(part);
-      if (response.begun.has(`${this.step}.${String(index)}.text${contentIndex}`)) continue;
+      if (response.begun.has(`${this.step}.${label(index)}.text${contentIndex}`)) continue;
       this.#sayText(index, contentIndex, text(whole));
       if (type === "refusal") this.#sayText(index, contentIndex, text(refusal), { refusal: true });
       for (const annotation of list(annotations)) this.say(citationSource("openai", record(annotation)));
@@ -162,7 +162,7 @@ export class OpenAiResponsesReader extends StreamReader {
 
   /** A reasoning item may be empty but for its id and what is encrypted: the next request must send them back. */
   #finishReasoning(response: Response, index: unknown, item: JsonRecord): void {
-    const prefix = `${this.step}.${String(index)}.`;
+    const prefix = `${this.step}.${label(index)}.`;
     const hasBegun = [...response.begun].some((block) => block.startsWith(prefix));
     if (!hasBegun) {
       for (const field of ["summary", "content"]) {

@@ -2,6 +2,7 @@ import {
   type JsonRecord,
   filledText,
   isRecord,
+  label,
   list,
   present,
   presentExcept,
@@ -88,6 +89,8 @@ export class ResponsesToolItems {
     if (piece === "done") {
       const whole = chunk["arguments"] ?? chunk["input"] ?? chunk["code"];
       if (item !== undefined) this.#complete(item, text(whole));
+      // A remote call runs as soon as its arguments are there; the hosted tools say themselves when they run.
+      if (type.startsWith("response.mcp_call")) this.#start(item);
       return true;
     }
     const [, , state] = PROGRESS_EVENT.exec(type) ?? [];
@@ -108,7 +111,7 @@ export class ResponsesToolItems {
 
   #begin(index: unknown, type: string, item: JsonRecord): OpenItem {
     const providerExecuted = isHosted(type, item);
-    const sentId = filledText(item["call_id"]) ?? filledText(item["id"]) ?? `item_${String(index)}`;
+    const sentId = filledText(item["call_id"]) ?? filledText(item["id"]) ?? `item_${label(index)}`;
     const open: OpenItem = {
       toolId: this.#host.claimToolId(sentId),
       name: nameOf(type, item),

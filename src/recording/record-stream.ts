@@ -4,6 +4,7 @@ import type { Usage } from "../events/stored-part.ts";
 import type { Turn } from "../store/turn.ts";
 import { InterruptibleIterator } from "./interruptible-iterator.ts";
 import { type ProviderProtocol, createStreamReader, detectProtocol } from "./detect-protocol.ts";
+import { KindCounts } from "./kind-counts.ts";
 import { parseLine } from "./json-line.ts";
 import { type StreamLine, streamLines } from "./stream-lines.ts";
 import type { StreamReader } from "./stream-reader.ts";
@@ -83,7 +84,7 @@ class Recorder {
   readonly #options: RecordOptions;
   readonly #summary: Omit<RecordSummary, "outcome" | "unknownKinds">;
   readonly #outstanding = new Set<Promise<void>>();
-  readonly #undetected = new Map<string, number>();
+  readonly #undetected = new KindCounts();
   #reader: StreamReader | undefined;
   #line = 0;
   #outcome: RecordSummary["outcome"] | undefined;
@@ -153,8 +154,7 @@ class Recorder {
     if (this.#reader === undefined) {
       const protocol = detectProtocol(chunk);
       if (protocol === undefined) {
-        const kind = chunkKind(chunk);
-        this.#undetected.set(kind, (this.#undetected.get(kind) ?? 0) + 1);
+        this.#undetected.add(chunkKind(chunk));
         return [];
       }
       this.#useProtocol(protocol);
@@ -273,7 +273,7 @@ class Recorder {
 
   #toSummary(outcome: RecordSummary["outcome"] | undefined): RecordSummary {
     if (outcome === undefined) throw new Error("the recording ended without an outcome");
-    const kinds = new Map(this.#undetected);
+    const kinds = new Map(this.#undetected.counts);
     for (const [kind, times] of this.#reader?.unknownKinds ?? [])
       kinds.set(kind, (kinds.get(kind) ?? 0) + times);
     return { ...this.#summary, unknownKinds: Object.fromEntries(kinds), outcome };

@@ -1,5 +1,6 @@
 import type { Usage } from "../events/stored-part.ts";
 import { type JsonRecord, isRecord } from "./json-access.ts";
+import { KindCounts } from "./kind-counts.ts";
 import { sumUsage } from "./provider-usage.ts";
 import type { TurnVerb } from "./turn-verb.ts";
 
@@ -18,7 +19,7 @@ export interface StepEnd {
  * input. A reader never throws, whatever the chunks are: what it does not know is counted.
  */
 export abstract class StreamReader {
-  readonly #unknownKinds = new Map<string, number>();
+  readonly #unknownKinds = new KindCounts();
   readonly #toolIds = new Set<string>();
   readonly #usages: Usage[] = [];
   #verbs: TurnVerb[] = [];
@@ -29,7 +30,7 @@ export abstract class StreamReader {
 
   /** Kinds of chunks, blocks and fields that were not understood, and how often each came. */
   get unknownKinds(): ReadonlyMap<string, number> {
-    return this.#unknownKinds;
+    return this.#unknownKinds.counts;
   }
 
   /** What the chunk says; "unknown" where nothing of it was understood. Nothing follows a failure. */
@@ -80,7 +81,7 @@ export abstract class StreamReader {
 
   protected unknown(kind: string): void {
     this.#sawUnknown = true;
-    this.#unknownKinds.set(kind, (this.#unknownKinds.get(kind) ?? 0) + 1);
+    this.#unknownKinds.add(kind);
   }
 
   /** Steps that have ended: a number for names that must differ between messages. */

@@ -1,0 +1,47 @@
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "@jest/globals";
+import { naiveConcatenation } from "./naive-concatenation.ts";
+import { joined, record } from "./recording-support.ts";
+import type { ToolPart } from "../../src/events/stored-part.ts";
+
+const folder =
+  process.env["TURNLOG_RECORDINGS"] ?? fileURLToPath(new URL("../../../shared/recordings", import.meta.url));
+const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith(".chunks.txt")) : [];
+
+describe("recorded provider streams", () => {
+  if (files.length === 0) {
+    it("are not on this machine: set TURNLOG_RECORDINGS to their folder to check them", () => {
+      console.warn(`No recorded streams in ${folder}: the readers were checked with the own samples only.`);
+      expect(files).toEqual([]);
+    });
+    return;
+  }
+
+  it.each(files)("%s reads back as the concatenation of its deltas", async (name) => {
+    const stream = readFileSync(path.join(folder, name), "utf8");
+    const { text, reasoning, inputs } = naiveConcatenation(stream);
+    const { summary, message, parts } = await record(stream);
+    const tools = parts.filter((part): part is ToolPart => part.kind === "tool");
+    expect(joined(parts, "text")).toBe(text);
+    expect(joined(parts, "reasoning")).toBe(reasoning);
+    expect(tools.map(({ input }) => input)).toEqual(inputs);
+    for (const tool of tools)
+      expect(tool.state).toBe(tool.provider_executed === true ? "output-available" : "input-available");
+    expect(summary.unknownKinds).toEqual({});
+    expect(summary.usage?.outputTokens).toBeGreaterThan(0);
+    expect(message.usage).toEqual(summary.usage);
+    expect(message.status).toBe("finished");
+    expect(parts.at(-1)).toMatchObject({ kind: "step", finishReason: summary.finishReason });
+  });
+
+  it.each(files)("%s without its last event but one ends early, and keeps what came", async (name) => {
+    // The last two: some providers send the usage after the message's end.
+    const lines = readFileSync(path.join(folder, name), "utf8").trimEnd().split("\n").slice(0, -2);
+    const { summary, message, parts } = await record(lines.join("\n"));
+    expect(summary).toMatchObject({ outcome: "failed", error: { code: "stream-ended-early" } });
+    expect(message.status).toBe("failed");
+    expect(joined(parts, "text")).toBe(naiveConcatenation(lines.join("\n")).text);
+  });
+});
