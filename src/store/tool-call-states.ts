@@ -42,6 +42,8 @@ export function withApproval(
   return inOrder({
     ...tool,
     state: approvalStates[approval],
+    // A call that a human is asked about has not begun, even where the stream made it look so.
+    started_at: approval === "requested" ? undefined : tool.started_at,
     approval: {
       ...tool.approval,
       ...(approvalId === undefined ? {} : { id: approvalId }),

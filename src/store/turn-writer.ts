@@ -203,6 +203,7 @@ export class TurnWriter implements Turn, Flushable {
     return new StateError(
       "turn-ended",
       `Turn ${this.turnId} has ended as ${outcome}: nothing can be added to it.`,
+      { details: { outcome } },
     );
   }
 
