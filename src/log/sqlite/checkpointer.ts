@@ -1,0 +1,106 @@
+import { Worker } from "node:worker_threads";
+import { type Database, type Statement, enginePath } from "./engine.ts";
+
+const COMMITS_BETWEEN_LOOKS = 64;
+const BYTES_BETWEEN_LOOKS = 1_048_576;
+/** Pages in the WAL that are worth a checkpoint: small enough that reading stays fast, large enough that pages are written once for many commits. */
+const PAGES_PER_CHECKPOINT = 4_000;
+/** 128 MB: the thread does not keep up, or could not be started. */
+const MOST_PAGES = 32_000;
+
+/** CommonJS, as text: it must run beside compiled code, in tests and in bundles alike. */
+const WORKER_SOURCE = `
+const { parentPort, workerData } = require("node:worker_threads");
+const { DatabaseSync } = require(workerData.engine);
+const database = new DatabaseSync(workerData.path, { timeout: 0 });
+database.exec("PRAGMA synchronous = NORMAL; PRAGMA checkpoint_fullfsync = 1; PRAGMA wal_autocheckpoint = 0");
+parentPort.on("message", (message) => {
+  if (message === "close") {
+    database.close();
+    parentPort.close();
+    return;
+  }
+  try {
+    database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+  } finally {
+    parentPort.postMessage("done");
+  }
+});
+`;
+
+/**
+ * Moves pages from the WAL into the database in a thread of its own, so that the event loop does not stop for it.
+ * The thread is started when the WAL has grown for the first time: a short-lived process never needs it.
+ */
+export class Checkpointer {
+  readonly #path: string;
+  readonly #database: Database;
+  readonly #look: Statement;
+  #commits = 0;
+  #bytes = 0;
+  #worker: Worker | undefined;
+  #workerExited: Promise<void> = Promise.resolve();
+  #isWorking = false;
+  #hasFailed = false;
+
+  constructor(path: string, database: Database) {
+    this.#path = path;
+    this.#database = database;
+    // Says how long the WAL is and does nothing. (Before SQLite 3.51 it is a small checkpoint: right, if slower.)
+    this.#look = database.prepare("PRAGMA wal_checkpoint(NOOP)");
+  }
+
+  /** To be called after each commit, outside a transaction. */
+  afterCommit(bytes: number): void {
+    this.#commits += 1;
+    this.#bytes += bytes;
+    if (this.#commits < COMMITS_BETWEEN_LOOKS && this.#bytes < BYTES_BETWEEN_LOOKS) return;
+    this.#commits = 0;
+    this.#bytes = 0;
+    const pages = this.#pendingPages();
+    if (pages > MOST_PAGES) this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    else if (pages > PAGES_PER_CHECKPOINT) this.#nudge();
+  }
+
+  /** Ends the thread; resolves when it is gone and its connection closed. */
+  async close(): Promise<void> {
+    this.#worker?.ref(); // Else nothing might hold the process until the thread has answered.
+    this.#worker?.postMessage("close", []);
+    await this.#workerExited;
+  }
+
+  #pendingPages(): number {
+    const row = this.#look.get();
+    return Number(row?.[1] ?? 0) - Number(row?.[2] ?? 0);
+  }
+
+  #nudge(): void {
+    if (this.#isWorking || this.#hasFailed) return;
+    this.#worker ??= this.#start();
+    this.#isWorking = true;
+    this.#worker.postMessage("checkpoint", []);
+  }
+
+  #start(): Worker {
+    const worker = new Worker(WORKER_SOURCE, {
+      eval: true,
+      execArgv: [],
+      workerData: { engine: enginePath(), path: this.#path },
+    });
+    worker.unref();
+    worker.on("message", () => {
+      this.#isWorking = false;
+    });
+    // Not a failure of the log: checkpoints then run here, when the WAL is long.
+    worker.on("error", () => {
+      this.#hasFailed = true;
+    });
+    this.#workerExited = new Promise((resolve) => {
+      worker.once("exit", () => {
+        this.#worker = undefined;
+        resolve();
+      });
+    });
+    return worker;
+  }
+}

@@ -1,0 +1,166 @@
+import type { StoredEvent } from "./stored-rows.ts";
+
+interface IndexedRow {
+  readonly position: number;
+  readonly bytes: number;
+  readonly events: readonly StoredEvent[];
+  /** Events that are not known to be packed. */
+  live: number;
+}
+
+interface HotStream {
+  /** Live events, in order of revision, and the row of each. */
+  events: StoredEvent[];
+  rows: IndexedRow[];
+}
+
+/**
+ * The hot rows in memory: by position and by stream. An event whose stream another process has packed may still
+ * count as live here; a packed row then holds the same event at the same position.
+ */
+export class HotIndex {
+  /** In order of position. */
+  #rows: IndexedRow[] = [];
+  /** Streams that have live events. */
+  readonly #streams = new Map<string, HotStream>();
+  #events = 0;
+  #bytes = 0;
+
+  get rowCount(): number {
+    return this.#rows.length;
+  }
+
+  get eventCount(): number {
+    return this.#events;
+  }
+
+  get byteCount(): number {
+    return this.#bytes;
+  }
+
+  get newestEvent(): StoredEvent | undefined {
+    return this.#rows.at(-1)?.events.at(-1);
+  }
+
+  clear(): void {
+    this.#rows = [];
+    this.#streams.clear();
+    this.#events = 0;
+    this.#bytes = 0;
+  }
+
+  /** Takes in a row above all others. */
+  add(position: number, bytes: number, events: readonly StoredEvent[]): void {
+    const row: IndexedRow = { position, bytes, events, live: events.length };
+    this.#rows.push(row);
+    this.#events += events.length;
+    this.#bytes += bytes;
+    for (const event of events) {
+      let stream = this.#streams.get(event.stream);
+      if (stream === undefined) {
+        stream = { events: [], rows: [] };
+        this.#streams.set(event.stream, stream);
+      }
+      stream.events.push(event);
+      stream.rows.push(row);
+    }
+  }
+
+  /** Keeps the rows with these keys (in order) and forgets the others, which other processes have dropped. */
+  keepOnly(positions: readonly number[]): void {
+    const keep = new Set(positions);
+    const kept = this.#rows.filter((row) => keep.has(row.position));
+    this.clear();
+    for (const row of kept) this.add(row.position, row.bytes, row.events);
+  }
+
+  /** A stream's live events, in order of revision. */
+  stream(name: string): readonly StoredEvent[] {
+    return this.#streams.get(name)?.events ?? [];
+  }
+
+  /** Streams with at least so many live events. */
+  streamsWithAtLeast(count: number): string[] {
+    return [...this.#streams].filter(([, stream]) => stream.events.length >= count).map(([name]) => name);
+  }
+
+  /** Streams with live events in the oldest row. */
+  streamsOfOldestRow(): string[] {
+    const streams = new Set<string>();
+    for (const event of this.#rows[0]?.events ?? []) if (this.#isLive(event)) streams.add(event.stream);
+    return [...streams];
+  }
+
+  /** The keys of the rows that hold events of a stream, spent ones included, with their events. */
+  rowsHolding(stream: string): { position: number; events: readonly StoredEvent[] }[] {
+    return this.#rows.filter((row) => row.events.some((event) => event.stream === stream));
+  }
+
+  /** Live events between two positions, inclusive, in order. */
+  between(first: number, last: number): StoredEvent[] {
+    const found: StoredEvent[] = [];
+    for (let index = this.#rowIndexBefore(first); index < this.#rows.length; index++) {
+      const row = this.#rows[index];
+      if (row === undefined || row.position > last) break;
+      for (const event of row.events) {
+        if (event.position >= first && event.position <= last && this.#isLive(event)) found.push(event);
+      }
+    }
+    return found;
+  }
+
+  /** Position of the first live event above, undefined where there is none. */
+  nextPosition(above: number): number | undefined {
+    for (let index = this.#rowIndexBefore(above); index < this.#rows.length; index++) {
+      const event = this.#rows[index]?.events.find((event) => event.position > above && this.#isLive(event));
+      if (event !== undefined) return event.position;
+    }
+    return undefined;
+  }
+
+  /** Notes that a stream's events up to `revision` are packed. Gives the keys of rows that hold nothing else. */
+  markPacked(name: string, revision: number): number[] {
+    const stream = this.#streams.get(name);
+    if (stream === undefined) return [];
+    const firstAbove = stream.events.findIndex((event) => event.revision > revision);
+    const count = firstAbove === -1 ? stream.events.length : firstAbove;
+    const spent: number[] = [];
+    for (const row of stream.rows.slice(0, count)) {
+      row.live -= 1;
+      if (row.live === 0) spent.push(row.position);
+    }
+    if (count === stream.events.length) this.#streams.delete(name);
+    else {
+      stream.events = stream.events.slice(count);
+      stream.rows = stream.rows.slice(count);
+    }
+    for (const position of spent) this.#remove(position);
+    return spent;
+  }
+
+  #isLive(event: StoredEvent): boolean {
+    const oldest = this.#streams.get(event.stream)?.events[0];
+    return oldest !== undefined && event.revision >= oldest.revision;
+  }
+
+  #remove(position: number): void {
+    const index = this.#rowIndexBefore(position);
+    const row = this.#rows[index];
+    if (row === undefined || row.position !== position) return;
+    this.#rows.splice(index, 1);
+    this.#events -= row.events.length;
+    this.#bytes -= row.bytes;
+  }
+
+  /** Index of the last row whose key is at or below `position`, 0 where there is none. */
+  #rowIndexBefore(position: number): number {
+    let low = 0;
+    let high = this.#rows.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#rows[middle]?.position ?? 0) <= position) low = middle + 1;
+      else high = middle;
+    }
+    return Math.max(0, low - 1);
+  }
+}

@@ -1,0 +1,251 @@
+import { deflateRawSync, inflateRawSync } from "node:zlib";
+import type { JsonObject, JsonValue } from "../event-log.ts";
+import { type Column, type Leaf, decodeColumn, decodeIntegers, encodeColumn } from "./column.ts";
+import { decodeEventIds, encodeEventIds } from "./event-id-column.ts";
+import { type EventShape, type FlatEvent, type Skeleton, shapeOf } from "./event-shape.ts";
+import { type ColumnSource, type ValueBuilder, valueBuilder } from "./value-builder.ts";
+
+/**
+ * The packed record: a run of events, stored column by column, in hot and packed rows alike. Text in UTF-8. Its
+ * first line is the JSON `[header, ids, shape of each event, [description of a shape, column, column, …], …]`;
+ * each further line is the JSON text of a leaf that was not taken apart (JSON text has no raw line breaks), in
+ * the order of shapes, leaves, events. In place of such a leaf's column stands the number of its lines.
+ *
+ * This is stored for ever: a change needs a new encoding number.
+ */
+
+/** The encoding byte of a row. */
+export const ENCODING_COLUMNS = 1;
+/** The same, deflated (raw). */
+export const ENCODING_DEFLATED = 2;
+
+export interface EncodedRecord {
+  readonly encoding: number;
+  readonly payload: Uint8Array;
+}
+
+export interface EncodeOptions {
+  /** Deflate where that makes it smaller. */
+  readonly deflate: boolean;
+}
+
+// Below this a deflated record saves less than it costs.
+const SMALLEST_DEFLATED_BYTES = 512;
+// A small window sets up three times faster than zlib's default, and records are small.
+const SMALL_WINDOW = { level: 1, windowBits: 13, memLevel: 6 };
+const LARGE_WINDOW = { level: 1 };
+const LARGE_RECORD_BYTES = 32_768;
+/** No record comes near it: a guard against a payload made to exhaust memory. */
+const MOST_INFLATED_BYTES = 1_000_000_000;
+
+/** Encodes at least one event. */
+export function encodeRecord(
+  header: JsonValue,
+  events: readonly FlatEvent[],
+  options: EncodeOptions,
+): EncodedRecord {
+  const text = Buffer.from(encodeText(header, events));
+  if (!options.deflate || text.length < SMALLEST_DEFLATED_BYTES)
+    return { encoding: ENCODING_COLUMNS, payload: text };
+  const deflated = deflateRawSync(text, text.length < LARGE_RECORD_BYTES ? SMALL_WINDOW : LARGE_WINDOW);
+  if (deflated.length >= text.length) return { encoding: ENCODING_COLUMNS, payload: text };
+  return { encoding: ENCODING_DEFLATED, payload: deflated };
+}
+
+function encodeText(header: JsonValue, events: readonly FlatEvent[]): string {
+  const groups = new Map<EventShape, FlatEvent[]>();
+  const order: number[] = [];
+  let lastShape: EventShape | undefined;
+  let lastGroup: FlatEvent[] = [];
+  let lastIndex = 0;
+  const indexes = new Map<EventShape, number>();
+  for (const event of events) {
+    if (event.shape !== lastShape) {
+      lastShape = event.shape;
+      const known = groups.get(lastShape);
+      lastGroup = known ?? [];
+      if (known === undefined) {
+        indexes.set(lastShape, groups.size);
+        groups.set(lastShape, lastGroup);
+      }
+      lastIndex = indexes.get(lastShape) ?? 0;
+    }
+    lastGroup.push(event);
+    order.push(lastIndex);
+  }
+  const texts: string[] = [];
+  const encodedGroups = [...groups].map(([shape, members]) => encodeGroup(shape, members, texts));
+  const firstLine = JSON.stringify([header, encodeEventIds(events), encodeColumn(order), ...encodedGroups]);
+  return texts.length === 0 ? firstLine : `${firstLine}\n${texts.join("\n")}`;
+}
+
+function encodeGroup(
+  shape: EventShape,
+  members: readonly FlatEvent[],
+  texts: string[],
+): (Column | EventShape["description"])[] {
+  const encoded: (Column | EventShape["description"])[] = [shape.description];
+  for (let leaf = 0; leaf < shape.textLeaves.length; leaf++) {
+    const values: Leaf[] = [];
+    for (const member of members) values.push(member.leaves[leaf] ?? null);
+    if (shape.textLeaves[leaf] !== true) {
+      encoded.push(encodeColumn(values));
+      continue;
+    }
+    const lines = values.every((value) => value === values[0]) ? values.slice(0, 1) : values;
+    encoded.push(lines.length);
+    for (const line of lines) texts.push(String(line));
+  }
+  return encoded;
+}
+
+/** Events of one shape in a decoded record. */
+interface DecodedGroup {
+  readonly shape: EventShape;
+  readonly columns: readonly ColumnSource[];
+  data?: ValueBuilder;
+  metadata?: ValueBuilder;
+}
+
+/** A record whose events are put together one by one, when asked for. */
+export class DecodedRecord {
+  readonly header: JsonValue;
+  readonly count: number;
+  readonly ids: readonly string[];
+  readonly #groups: readonly DecodedGroup[];
+  /** For each event its group, and its place among that group's events. */
+  readonly #order: readonly number[];
+  readonly #ranks: readonly number[];
+
+  constructor(
+    header: JsonValue,
+    ids: readonly string[],
+    order: readonly number[],
+    ranks: readonly number[],
+    groups: readonly DecodedGroup[],
+  ) {
+    this.header = header;
+    this.count = ids.length;
+    this.ids = ids;
+    this.#order = order;
+    this.#ranks = ranks;
+    this.#groups = groups;
+  }
+
+  type(index: number): string {
+    return this.#group(index).shape.type;
+  }
+
+  data(index: number): JsonValue {
+    const group = this.#group(index);
+    group.data ??= valueBuilder(group.shape.data, group.columns, 0);
+    return group.data.build(this.#ranks[index] ?? 0);
+  }
+
+  metadata(index: number): JsonObject {
+    const group = this.#group(index);
+    group.metadata ??= valueBuilder(group.shape.metadata, group.columns, leafCount(group.shape.data));
+    // What was stored as metadata was an object: append takes nothing else.
+    return group.metadata.build(this.#ranks[index] ?? 0) as JsonObject;
+  }
+
+  /** The event as it was before encoding, to be encoded again. */
+  flat(index: number): FlatEvent {
+    const group = this.#group(index);
+    const rank = this.#ranks[index] ?? 0;
+    const leaves = group.columns.map((column) =>
+      column.same ? column.value : (column.values[rank] ?? null),
+    );
+    let size = 64;
+    for (const leaf of leaves) size += typeof leaf === "string" ? leaf.length + 4 : 4;
+    return { id: this.ids[index] ?? "", shape: group.shape, leaves, size };
+  }
+
+  #group(index: number): DecodedGroup {
+    const group = this.#groups[this.#order[index] ?? -1];
+    if (group === undefined) throw new RangeError(`A record of ${this.count} events has none at ${index}.`);
+    return group;
+  }
+}
+
+function leafCount(node: EventShape["data"]): number {
+  if (node.kind === "plain" || node.kind === "text") return 1;
+  let count = 0;
+  for (const item of node.items) count += leafCount(item);
+  return count;
+}
+
+/** @throws {Error} saying what is wrong, for an unknown encoding or a payload that is no record of `count` events. */
+export function decodeRecord(encoding: number, payload: Uint8Array, count: number): DecodedRecord {
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+  const text = textOf(encoding, bytes);
+  const lines = text.includes("\n") ? text.split("\n") : [text];
+  const parsed = JSON.parse(lines[0] ?? "") as JsonValue;
+  if (!Array.isArray(parsed)) throw new Error("the record is no array");
+  const [header = null, encodedIds = null, encodedOrder = null, ...encodedGroups] = parsed;
+  const ids = decodeEventIds(encodedIds, count);
+  const order = decodeIntegers(encodedOrder, count);
+  const counts = encodedGroups.map(() => 0);
+  const ranks = order.map((group) => {
+    const rank = counts[group];
+    if (rank === undefined) throw new Error("an event is of a shape that the record does not hold");
+    counts[group] = rank + 1;
+    return rank;
+  });
+  let line = 1;
+  const groups = encodedGroups.map((group, index) => {
+    const decoded = decodeGroup(group, counts[index] ?? 0, lines, line);
+    line = decoded.nextLine;
+    return decoded.group;
+  });
+  if (line !== lines.length) throw new Error("the record has lines that belong to no column");
+  return new DecodedRecord(header, ids, order, ranks, groups);
+}
+
+function textOf(encoding: number, bytes: Buffer): string {
+  if (encoding === ENCODING_COLUMNS) return bytes.toString("utf8");
+  if (encoding === ENCODING_DEFLATED)
+    return inflateRawSync(bytes, { maxOutputLength: MOST_INFLATED_BYTES }).toString("utf8");
+  throw new Error(`the encoding ${encoding} is not known to this version`);
+}
+
+function decodeGroup(
+  encoded: JsonValue,
+  count: number,
+  lines: readonly string[],
+  firstLine: number,
+): { group: DecodedGroup; nextLine: number } {
+  if (!Array.isArray(encoded)) throw new Error("a shape's columns are no array");
+  const [description, ...encodedColumns] = encoded;
+  if (!isDescription(description)) throw new Error("a shape has no description");
+  const shape = shapeOf(description);
+  if (encodedColumns.length !== shape.textLeaves.length)
+    throw new Error("a shape has too few or too many columns");
+  let line = firstLine;
+  const columns = encodedColumns.map((column, leaf): ColumnSource => {
+    if (shape.textLeaves[leaf] !== true) return decodeColumn(column, count);
+    const texts = lines.slice(line, line + Number(column));
+    line += texts.length;
+    if (texts.length === 1) return { same: true, value: texts[0] ?? "" };
+    if (texts.length !== count)
+      throw new Error(`a column of JSON has ${texts.length} lines instead of ${count}`);
+    return { same: false, values: texts };
+  });
+  return { group: { shape, columns }, nextLine: line };
+}
+
+function isDescription(value: JsonValue | undefined): value is [string, Skeleton, Skeleton] {
+  return (
+    Array.isArray(value) &&
+    value.length === 3 &&
+    typeof value[0] === "string" &&
+    isSkeleton(value[1]) &&
+    isSkeleton(value[2])
+  );
+}
+
+function isSkeleton(value: JsonValue | undefined): value is Skeleton {
+  if (value === 0 || value === 1) return true;
+  if (typeof value !== "object" || value === null) return false;
+  return Object.values(value).every(isSkeleton);
+}

@@ -1,0 +1,142 @@
+import type { RecordedEvent } from "../event-log.ts";
+import type { CommittedState } from "./committed-state.ts";
+import type { PackedPlace } from "./log-tables.ts";
+import { type PackedRun, type StoredEvent, decodePackedRow, recordedEventOf } from "./stored-rows.ts";
+
+const SMALLEST_WINDOW = 64;
+const LARGEST_WINDOW = 1_024;
+const WINDOW_BYTES = 4_194_304;
+/** Decoded rows that are kept for the next window; more are decoded again. */
+const CARRIED_BYTES = 33_554_432;
+
+interface Window {
+  readonly first: number;
+  /** Inclusive. */
+  readonly last: number;
+  readonly hot: readonly StoredEvent[];
+  readonly places: readonly PackedPlace[];
+}
+
+interface LoadedRun {
+  readonly run: PackedRun;
+  readonly place: PackedPlace;
+  /** First of its events that no window has passed. */
+  next: number;
+}
+
+/**
+ * Reads all streams by windows of positions. A window is looked at in one transaction, in hot and in packed rows,
+ * and the cursor is a position: rows that are packed between two windows are neither missed nor doubled. Decoded
+ * rows that reach beyond a window are carried to the next one; that is a cache and nothing else.
+ */
+export class PositionCursor {
+  readonly #state: CommittedState;
+  readonly #streamPrefix: string;
+  #after: number;
+  #window: number;
+  #carried: LoadedRun[] = [];
+
+  /** @param sizeHint how many events are wanted, at least: a short read does not decode a long window. */
+  constructor(state: CommittedState, after: number, streamPrefix: string, sizeHint: number) {
+    this.#state = state;
+    this.#after = after;
+    this.#streamPrefix = streamPrefix;
+    this.#window = Math.min(LARGEST_WINDOW, Math.max(SMALLEST_WINDOW, sizeHint));
+  }
+
+  /** Every matching event up to here has been returned. */
+  get position(): number {
+    return this.#after;
+  }
+
+  /**
+   * The events of the next window, perhaps none; undefined at the log's end. Inside a transaction, after `sync`.
+   * @throws {DamageError} `damaged-row`
+   */
+  nextPage(): RecordedEvent[] | undefined {
+    const head = this.#state.highestPosition;
+    if (this.#after >= head) return undefined;
+    const window = this.#placeWindow(this.#after + 1, Math.min(this.#after + this.#window, head));
+    const { first, last } = window;
+    const runs = [...this.#carried, ...window.places.flatMap((place) => this.#load(place))];
+    const slots: (RecordedEvent | undefined)[] = [];
+    let found = 0;
+    for (const run of runs) found += takeFrom(run, window, slots);
+    for (const event of window.hot) {
+      // A packed row may hold it as well, where another process packed it.
+      if (slots[event.position - first] !== undefined || !event.stream.startsWith(this.#streamPrefix))
+        continue;
+      slots[event.position - first] = recordedEventOf(event);
+      found += 1;
+    }
+    // With an event at every position there is nothing left that rows from before the window could hold.
+    if (found < last - first + 1 && window.hot.length < last - first + 1) {
+      const loaded = new Set(runs.map(({ place }) => place.firstPosition));
+      for (const place of this.#state.tables.placesOverlapping(first)) {
+        if (loaded.has(place.firstPosition)) continue;
+        for (const run of this.#load(place)) {
+          takeFrom(run, window, slots);
+          runs.push(run);
+        }
+      }
+    }
+    this.#carry(runs);
+    this.#window = Math.min(LARGEST_WINDOW, this.#window * 2);
+    this.#after = runs.length === 0 && window.hot.length === 0 ? this.#endOfHole(last, head) : last;
+    return slots.filter((event) => event !== undefined);
+  }
+
+  /** What is hot in the window and which packed rows begin in it. Too large together, they make it shorter. */
+  #placeWindow(first: number, last: number): Window {
+    const hot = this.#state.hot.between(first, last);
+    const places: PackedPlace[] = [];
+    if (hot.length === last - first + 1) return { first, last, hot, places };
+    let bytes = 0;
+    for (const place of this.#state.tables.placesBetween(first, last)) {
+      bytes += place.bytes;
+      if (bytes > WINDOW_BYTES && place.firstPosition > first) {
+        const end = place.firstPosition - 1;
+        return { first, last: end, hot: hot.filter((event) => event.position <= end), places };
+      }
+      places.push(place);
+    }
+    return { first, last, hot, places };
+  }
+
+  #load(place: PackedPlace): LoadedRun[] {
+    if (!place.stream.startsWith(this.#streamPrefix)) return [];
+    const row = this.#state.tables.packedAt(place.firstPosition);
+    return row === undefined ? [] : [{ run: decodePackedRow(place.stream, row), place, next: 0 }];
+  }
+
+  #carry(runs: readonly LoadedRun[]): void {
+    this.#carried = [];
+    let bytes = 0;
+    for (const run of runs) {
+      if (run.next >= run.run.count) continue;
+      bytes += run.place.bytes;
+      if (bytes <= CARRIED_BYTES) this.#carried.push(run);
+    }
+  }
+
+  /** Truncation leaves holes of any length, which are not walked through window by window. */
+  #endOfHole(last: number, head: number): number {
+    const nextHot = this.#state.hot.nextPosition(last) ?? Infinity;
+    const nextPacked = this.#state.tables.nextPlace(last) ?? Infinity;
+    return Math.min(head, Math.max(last, Math.min(nextHot, nextPacked) - 1));
+  }
+}
+
+/** Puts the run's events of the window into their places; returns how many places were empty. */
+function takeFrom(loaded: LoadedRun, { first, last }: Window, slots: (RecordedEvent | undefined)[]): number {
+  const { run } = loaded;
+  let found = 0;
+  for (; loaded.next < run.count; loaded.next++) {
+    const position = run.positions[loaded.next] ?? Infinity;
+    if (position > last) break;
+    if (position < first || slots[position - first] !== undefined) continue;
+    slots[position - first] = run.recordedEvent(loaded.next);
+    found += 1;
+  }
+  return found;
+}

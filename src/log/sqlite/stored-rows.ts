@@ -1,0 +1,241 @@
+import { crc32 } from "node:zlib";
+import { DamageError } from "../../errors.ts";
+import type { JsonValue, RecordedEvent } from "../event-log.ts";
+import { type Column, decodeIntegers, encodeColumn } from "./column.ts";
+import { type FlatEvent, unflattenEvent } from "./event-shape.ts";
+import { type DecodedRecord, decodeRecord, encodeRecord } from "./packed-record.ts";
+
+/**
+ * The rows of the tables `hot` and `packed`, to and from events. Every row carries a CRC-32 over all that it says;
+ * whatever does not fit is a `DamageError` that names table, positions and stream.
+ */
+
+/** An event taken apart, with its place. */
+export interface StoredEvent {
+  readonly stream: string;
+  readonly revision: number;
+  readonly position: number;
+  /** Epoch ms. */
+  readonly recordedAt: number;
+  readonly flat: FlatEvent;
+}
+
+/** One commit's events, of any streams, in order of position. */
+export interface HotRow {
+  /** The key: at or below the position of the first event. */
+  readonly position: number;
+  readonly count: number;
+  readonly encoding: number;
+  readonly crc: number;
+  readonly payload: Uint8Array;
+}
+
+/** A run of one stream's events with gapless revisions. */
+export interface PackedRow {
+  readonly firstPosition: number;
+  readonly lastPosition: number;
+  readonly firstRevision: number;
+  readonly count: number;
+  readonly encoding: number;
+  readonly crc: number;
+  readonly payload: Uint8Array;
+}
+
+export function recordedEventOf(event: StoredEvent): RecordedEvent {
+  const { stream, revision, position, recordedAt, flat } = event;
+  const { data, metadata } = unflattenEvent(flat);
+  return { stream, revision, position, recordedAt, id: flat.id, type: flat.shape.type, data, metadata };
+}
+
+/** Encodes at least one event, all of one commit. `position`: the row's key, where it is not that of the first event. */
+export function encodeHotRow(events: readonly StoredEvent[], position = events[0]?.position ?? 0): HotRow {
+  const indexes = new Map<string, number>();
+  const streams: [string, number][] = [];
+  const streamIndexes: number[] = [];
+  for (const { stream, revision } of events) {
+    let index = indexes.get(stream);
+    if (index === undefined) {
+      index = streams.push([stream, revision]) - 1;
+      indexes.set(stream, index);
+    }
+    streamIndexes.push(index);
+  }
+  const header = {
+    streams,
+    stream: encodeColumn(streamIndexes),
+    position: encodeColumn(events.map((event) => event.position)),
+    recordedAt: events[0]?.recordedAt ?? 0,
+  };
+  // A hot row lives for a moment: deflating it would cost more than it saves.
+  const record = encodeRecord(
+    header,
+    events.map((event) => event.flat),
+    { deflate: false },
+  );
+  const row = { position, count: events.length, ...record };
+  return { ...row, crc: hotRowCrc(row) };
+}
+
+/** @throws {DamageError} `damaged-row` */
+export function decodeHotRow(row: HotRow): StoredEvent[] {
+  try {
+    if (hotRowCrc(row) !== row.crc) throw new Error("its checksum is wrong");
+    const record = decodeRecord(row.encoding, row.payload, row.count);
+    return hotEvents(record);
+  } catch (error) {
+    throw damagedRow("hot", row.position, row.position + row.count - 1, undefined, error);
+  }
+}
+
+interface HotHeader {
+  streams: [string, number][];
+  stream: Column;
+  position: Column;
+  recordedAt: number;
+}
+
+function hotEvents(record: DecodedRecord): StoredEvent[] {
+  const header = record.header;
+  if (!isHotHeader(header)) throw new Error("its header is not that of a hot row");
+  const streamIndexes = decodeIntegers(header.stream, record.count);
+  const positions = decodeIntegers(header.position, record.count);
+  const next = header.streams.map(([, firstRevision]) => firstRevision);
+  return streamIndexes.map((streamIndex, index) => {
+    const stream = header.streams[streamIndex]?.[0];
+    const revision = next[streamIndex];
+    const position = positions[index];
+    if (stream === undefined || revision === undefined || position === undefined)
+      throw new Error("an event has no stream");
+    next[streamIndex] = revision + 1;
+    return { stream, revision, position, recordedAt: header.recordedAt, flat: record.flat(index) };
+  });
+}
+
+function isHotHeader(value: JsonValue): value is JsonValue & HotHeader {
+  return (
+    typeof value === "object" && value !== null && !Array.isArray(value) && Array.isArray(value["streams"])
+  );
+}
+
+/** Encodes at least one event of one stream, with gapless revisions. */
+export function encodePackedRow(events: readonly StoredEvent[]): PackedRow {
+  const first = events[0];
+  const last = events.at(-1);
+  if (first === undefined || last === undefined) throw new RangeError("A packed row has at least one event.");
+  const header = {
+    position: encodeColumn(events.map((event) => event.position)),
+    recordedAt: encodeColumn(events.map((event) => event.recordedAt)),
+  };
+  const record = encodeRecord(
+    header,
+    events.map((event) => event.flat),
+    { deflate: true },
+  );
+  const row = {
+    firstPosition: first.position,
+    lastPosition: last.position,
+    firstRevision: first.revision,
+    count: events.length,
+    ...record,
+  };
+  return { ...row, crc: packedRowCrc(first.stream, row) };
+}
+
+/** A decoded packed row, whose events are put together when asked for. */
+export class PackedRun {
+  readonly stream: string;
+  readonly firstRevision: number;
+  readonly positions: readonly number[];
+  readonly #recordedAt: readonly number[];
+  readonly #record: DecodedRecord;
+
+  constructor(
+    stream: string,
+    firstRevision: number,
+    positions: readonly number[],
+    recordedAt: readonly number[],
+    record: DecodedRecord,
+  ) {
+    this.stream = stream;
+    this.firstRevision = firstRevision;
+    this.positions = positions;
+    this.#recordedAt = recordedAt;
+    this.#record = record;
+  }
+
+  get count(): number {
+    return this.positions.length;
+  }
+
+  id(index: number): string {
+    return this.#record.ids[index] ?? "";
+  }
+
+  recordedEvent(index: number): RecordedEvent {
+    const record = this.#record;
+    return {
+      stream: this.stream,
+      revision: this.firstRevision + index,
+      position: this.positions[index] ?? 0,
+      recordedAt: this.#recordedAt[index] ?? 0,
+      id: this.id(index),
+      type: record.type(index),
+      data: record.data(index),
+      metadata: record.metadata(index),
+    };
+  }
+
+  storedEvent(index: number): StoredEvent {
+    return {
+      stream: this.stream,
+      revision: this.firstRevision + index,
+      position: this.positions[index] ?? 0,
+      recordedAt: this.#recordedAt[index] ?? 0,
+      flat: this.#record.flat(index),
+    };
+  }
+}
+
+/** @throws {DamageError} `damaged-row` */
+export function decodePackedRow(stream: string, row: PackedRow): PackedRun {
+  try {
+    if (packedRowCrc(stream, row) !== row.crc) throw new Error("its checksum is wrong");
+    const record = decodeRecord(row.encoding, row.payload, row.count);
+    const header = record.header;
+    if (typeof header !== "object" || header === null || Array.isArray(header))
+      throw new Error("it has no header");
+    const positions = decodeIntegers(header["position"], row.count);
+    const recordedAt = decodeIntegers(header["recordedAt"], row.count);
+    return new PackedRun(stream, row.firstRevision, positions, recordedAt, record);
+  } catch (error) {
+    throw damagedRow("packed", row.firstPosition, row.lastPosition, stream, error);
+  }
+}
+
+function hotRowCrc(row: Omit<HotRow, "crc">): number {
+  return crc32(row.payload, crc32(`hot ${row.position} ${row.count} ${row.encoding}`));
+}
+
+function packedRowCrc(stream: string, row: Omit<PackedRow, "crc">): number {
+  const { firstRevision, firstPosition, lastPosition, count, encoding } = row;
+  return crc32(
+    row.payload,
+    crc32(`packed ${firstRevision} ${firstPosition} ${lastPosition} ${count} ${encoding} ${stream}`),
+  );
+}
+
+export function damagedRow(
+  table: "hot" | "packed",
+  firstPosition: number,
+  lastPosition: number,
+  stream: string | undefined,
+  cause: unknown,
+): DamageError {
+  const place = stream === undefined ? "" : ` of stream "${stream}"`;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new DamageError(
+    "damaged-row",
+    `The row of table ${table} at positions ${firstPosition} to ${lastPosition}${place} is damaged: ${reason}.`,
+    { cause, details: { table, firstPosition, lastPosition, ...(stream === undefined ? {} : { stream }) } },
+  );
+}

@@ -1,0 +1,74 @@
+import { Observable } from "rxjs";
+import type { LogSignal, RecordedEvent, SubscribeOptions } from "../event-log.ts";
+import { pauseMs } from "./busy-retry.ts";
+import { isBusy, toStoreError } from "./engine.ts";
+import type { PositionCursor } from "./position-cursor.ts";
+
+/** What a subscription needs of a log. */
+export interface SubscriptionSource {
+  readonly path: string;
+  /** @throws {StoreError} `store-closed` */
+  checkOpen(): void;
+  openCursor(after: number, streamPrefix: string): PositionCursor;
+  /** One page, in a transaction of its own. */
+  readPage(cursor: PositionCursor): RecordedEvent[] | undefined;
+  /** Calls back whenever there may be new events. Returns what ends it. */
+  onChange(wake: () => void): () => void;
+}
+
+/** Catches up by pages, going back to the event loop between them, then follows. */
+export function subscription(source: SubscriptionSource, options: SubscribeOptions): Observable<LogSignal> {
+  return new Observable<LogSignal>((subscriber) => {
+    source.checkOpen();
+    const cursor = source.openCursor(options.after ?? -1, options.streamPrefix ?? "");
+    let isCaughtUp = false;
+    let failedAttempts = 0;
+    let scheduled: NodeJS.Immediate | undefined;
+    let retry: NodeJS.Timeout | undefined;
+
+    const schedule = (): void => {
+      scheduled ??= setImmediate(deliverPage);
+    };
+    const deliverPage = (): void => {
+      scheduled = undefined;
+      const page = readPage();
+      if (page === undefined) return;
+      for (const event of page) {
+        if (subscriber.closed) return;
+        subscriber.next({ kind: "event", event });
+      }
+      if (!subscriber.closed) schedule();
+    };
+    const readPage = (): RecordedEvent[] | undefined => {
+      let page: RecordedEvent[] | undefined;
+      try {
+        page = source.readPage(cursor);
+        failedAttempts = 0;
+      } catch (error) {
+        if (!isBusy(error)) subscriber.error(toStoreError(error, source.path));
+        else retry ??= setTimeout(retryNow, pauseMs(failedAttempts++));
+        return undefined;
+      }
+      if (page === undefined && !isCaughtUp) {
+        isCaughtUp = true;
+        subscriber.next({ kind: "caught-up", position: cursor.position });
+      }
+      return page;
+    };
+    const retryNow = (): void => {
+      retry = undefined;
+      schedule();
+    };
+
+    const endWatching = source.onChange(() => {
+      // Whatever is scheduled already will see it.
+      if (scheduled === undefined && retry === undefined && isCaughtUp) deliverPage();
+    });
+    schedule();
+    return () => {
+      endWatching();
+      clearImmediate(scheduled);
+      clearTimeout(retry);
+    };
+  });
+}
