@@ -122,6 +122,15 @@ describe("tool calls", () => {
     expect(inputs(call(named(0)), call(named(1)))).toEqual(["same:f()", "same-2:f()"]);
   });
 
+  it("may say the name after the id", () => {
+    expect(
+      inputs(
+        call({ index: 0, id: "a", function: { arguments: "" } }),
+        call({ index: 0, function: { name: "f", arguments: "{}" } }),
+      ),
+    ).toEqual(["a:f({})"]);
+  });
+
   it("may have arguments that are parsed already, and custom tools have an input", () => {
     expect(
       inputs(
@@ -172,6 +181,15 @@ describe("citations, refusals and images", () => {
       ["https://a", undefined],
       ["https://b", undefined],
     ]);
+  });
+
+  it("takes an annotation once, however often it is repeated, and tells apart what differs", () => {
+    const annotation = (end_index: number) => ({
+      type: "url_citation",
+      url_citation: { url: "https://a", end_index },
+    });
+    const chunk = delta({ annotations: [annotation(1)] });
+    expect(urls(chunk, chunk, delta({ annotations: [annotation(2)] }))).toHaveLength(2);
   });
 
   it("prefers search results, which have titles", () => {

@@ -115,6 +115,34 @@ describe("hosted tools", () => {
   });
 });
 
+describe("several responses in one input", () => {
+  it("have items of their own at the same places, and finish reasons of their own", () => {
+    const call = (id: string) => done({ id, call_id: id, type: "function_call", name: "f", arguments: id });
+    const verbs = read(created, call("a"), completed, created, call("b"), completed, created, completed);
+    expect(verbs.filter(({ verb }) => verb === "tool-call")).toMatchObject([
+      { toolId: "a", input: "a" },
+      { toolId: "b", input: "b" },
+    ]);
+    const reasons = verbs.flatMap((verb) => (verb.verb === "step-finish" ? [verb.finishReason] : []));
+    expect(reasons).toEqual(["tool-calls", "tool-calls", "stop"]);
+  });
+
+  it("approve in a later one what an earlier one asked for", () => {
+    const request = { id: "p1", type: "mcp_approval_request", name: "f", arguments: "{}" };
+    const run = {
+      id: "i1",
+      type: "mcp_call",
+      approval_request_id: "p1",
+      name: "f",
+      arguments: "{}",
+      output: "ok",
+    };
+    const verbs = read(created, done(request), completed, created, added(run), done(run), completed);
+    expect(verbs).toContainEqual({ verb: "tool-approval", toolId: "p1", approval: "approved" });
+    expect(verbs).toContainEqual({ verb: "tool-result", toolId: "i1", output: "ok" });
+  });
+});
+
 describe("tools of the caller", () => {
   it("a custom tool's input is plain text", () => {
     const item = { id: "i1", call_id: "c1", type: "custom_tool_call", name: "sql", input: "" };

@@ -254,6 +254,45 @@ describe("deltas wait for the log, structural calls do not", () => {
   });
 });
 
+describe("structural calls", () => {
+  it("wait for the log when 64 of them are on their way", async () => {
+    let underWay = 0;
+    let most = 0;
+    const { turn } = fakeTurn({
+      source: () => {
+        most = Math.max(most, ++underWay);
+        return new Promise((resolve) => {
+          setImmediate(() => {
+            underWay--;
+            resolve();
+          });
+        });
+      },
+    });
+    const citations = Array.from({ length: 1000 }, (_, index) => `https://pages.example/${index}`);
+    await recordLines(turn, inPieces(jsonLines({ ...chat("x", "stop"), citations })));
+    expect(most).toBe(64);
+    expect(underWay).toBe(0);
+  });
+});
+
+describe("an input that takes its time to close", () => {
+  it("is waited for, so that nothing of it is left when the recording ends", async () => {
+    let isClosed = false;
+    async function* slow(): AsyncGenerator<string> {
+      try {
+        for (;;) yield "oops\n";
+      } finally {
+        await new Promise((resolve) => setImmediate(resolve));
+        await new Promise((resolve) => setImmediate(resolve));
+        isClosed = true;
+      }
+    }
+    await recordLines(fakeTurn().turn, slow());
+    expect(isClosed).toBe(true);
+  });
+});
+
 describe("a signal", () => {
   it("aborts the turn while the input is silent", async () => {
     const controller = new AbortController();
