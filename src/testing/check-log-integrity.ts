@@ -63,6 +63,15 @@ export function checkRevisions(stream: string, events: readonly RecordedEvent[])
   }
 }
 
+/** What any reader from the start must see at any time: order, and each stream from its first event without gaps. */
+export function checkWhole(events: readonly RecordedEvent[]): void {
+  checkOrder(events);
+  for (const [stream, ofStream] of byStream(events)) {
+    assert.equal(ofStream[0]?.revision, 0, `readAll lacks the beginning of stream "${stream}"`);
+    checkRevisions(stream, ofStream);
+  }
+}
+
 /** Demands equal events; compares JSON text, since key order and `__proto__` keys count too. */
 export function sameEvents(
   actual: readonly RecordedEvent[],

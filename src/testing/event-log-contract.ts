@@ -1,5 +1,6 @@
 import { appendContract } from "./contract/append-contract.ts";
 import { appendSyncContract } from "./contract/append-sync-contract.ts";
+import { concurrentReadContract } from "./contract/concurrent-read-contract.ts";
 import { ContractSuite, type EventLogContractOptions } from "./contract/contract-suite.ts";
 import { expectedRevisionContract } from "./contract/expected-revision-contract.ts";
 import { lifecycleContract } from "./contract/lifecycle-contract.ts";
@@ -20,6 +21,7 @@ export function eventLogContract(options: EventLogContractOptions): void {
     appendSyncContract(suite);
     expectedRevisionContract(suite);
     readContract(suite);
+    concurrentReadContract(suite);
     subscribeContract(suite);
     truncateContract(suite);
     lifecycleContract(suite);

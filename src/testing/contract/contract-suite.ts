@@ -66,6 +66,28 @@ export class ContractSuite {
     this.#options.it(name, () => runIsolated(this.#options, body));
   }
 
+  /**
+   * One test over many cases on one log, each on a stream of its own; a failure names its case. Opening a log
+   * takes real engines longer than such a case.
+   */
+  table<Case>(
+    name: string,
+    cases: readonly (readonly [name: string, value: Case])[],
+    body: (run: IsolatedRun, value: Case, stream: string) => Promise<void>,
+  ): void {
+    this.test(name, async (run) => {
+      for (const [index, [caseName, value]] of cases.entries()) {
+        try {
+          await body(run, value, `case-${String(index).padStart(2, "0")}`);
+        } catch (failure) {
+          throw new Error(`${caseName}: ${failure instanceof Error ? failure.message : String(failure)}`, {
+            cause: failure,
+          });
+        }
+      }
+    });
+  }
+
   /** As `test`; skipped, with the adapter's reason, where the engine lacks the ability. */
   testWith(ability: OptionalAbility, name: string, body: ContractTestBody): void {
     const reason = this.#options.without?.[ability];

@@ -5,43 +5,45 @@ import { gather } from "../check-log-integrity.ts";
 import type { ContractSuite } from "./contract-suite.ts";
 import { succeeded } from "./isolated-run.ts";
 
-/** What each expectation meets: the result's revision, or "conflict". */
-const table: readonly (readonly [
-  expected: ExpectedRevision,
-  unknownStream: Outcome,
-  threeEvents: Outcome,
-])[] = [
-  ["any", 0, 3],
-  ["no-stream", 0, "conflict"],
-  ["stream-exists", "conflict", 3],
-  [0, "conflict", "conflict"],
-  [1, "conflict", "conflict"],
-  [2, "conflict", 3],
-  [3, "conflict", "conflict"],
-  [Number.MAX_SAFE_INTEGER - 1, "conflict", "conflict"],
-];
 type Outcome = number | "conflict";
+
+/** What each expectation meets: the result's revision, or a conflict. */
+const unknownStream: readonly (readonly [expected: ExpectedRevision, outcome: Outcome])[] = [
+  ["any", 0],
+  ["no-stream", 0],
+  ["stream-exists", "conflict"],
+  [0, "conflict"],
+  [1, "conflict"],
+  [Number.MAX_SAFE_INTEGER - 1, "conflict"],
+];
+const threeEvents: typeof unknownStream = [
+  ["any", 3],
+  ["no-stream", "conflict"],
+  ["stream-exists", 3],
+  [0, "conflict"],
+  [1, "conflict"],
+  [2, 3],
+  [3, "conflict"],
+  [Number.MAX_SAFE_INTEGER - 1, "conflict"],
+];
 
 export function expectedRevisionContract(suite: ContractSuite): void {
   suite.group("append: expected revisions", () => {
-    for (const [expected, unknownStream, threeEvents] of table) {
-      suite.test(
-        `${JSON.stringify(expected)} on an unknown stream: ${described(unknownStream)}`,
-        async (run) => {
-          await run.append("another", 3);
-          assertOutcome(await run.log.append("s", run.events(1), expected), unknownStream, -1);
-          assert.equal((await gather(run.log.readStream("s"))).length, unknownStream === "conflict" ? 0 : 1);
-        },
-      );
-      suite.test(
-        `${JSON.stringify(expected)} on a stream of three events: ${described(threeEvents)}`,
-        async (run) => {
-          await run.append("s", 3);
-          assertOutcome(await run.log.append("s", run.events(1), expected), threeEvents, 2);
-          assert.equal((await gather(run.log.readStream("s"))).length, threeEvents === "conflict" ? 3 : 4);
-        },
-      );
-    }
+    suite.table("on an unknown stream", named(unknownStream), async (run, [expected, outcome], stream) => {
+      await run.append("another", 3);
+      assertOutcome(await run.log.append(stream, run.events(1), expected), outcome, -1);
+      assert.equal((await gather(run.log.readStream(stream))).length, outcome === "conflict" ? 0 : 1);
+    });
+
+    suite.table(
+      "on a stream of three events",
+      named(threeEvents),
+      async (run, [expected, outcome], stream) => {
+        await run.append(stream, 3);
+        assertOutcome(await run.log.append(stream, run.events(1), expected), outcome, 2);
+        assert.equal((await gather(run.log.readStream(stream))).length, outcome === "conflict" ? 3 : 4);
+      },
+    );
 
     suite.test("a conflict uses up neither ids nor revisions", async (run) => {
       await run.append("s", 1);
@@ -124,41 +126,37 @@ export function expectedRevisionContract(suite: ContractSuite): void {
   });
 
   suite.group("append: an identical retry", () => {
-    const explicit: readonly (readonly [expected: ExpectedRevision, prior: number])[] = [
-      ["no-stream", 0],
-      [4, 5],
+    const retries: readonly (readonly [size: number, expected: ExpectedRevision, prior: number])[] = [
+      [1, "no-stream", 0],
+      [3, "no-stream", 0],
+      [70, "no-stream", 0],
+      [1, 4, 5],
+      [3, 4, 5],
+      [70, 4, 5],
     ];
-    for (const [expected, prior] of explicit) {
-      for (const size of [1, 3, 70]) {
-        suite.test(
-          `of ${size} events at ${JSON.stringify(expected)} returns the first result and writes nothing`,
-          async (run) => {
-            if (prior > 0) await run.append("s", prior);
-            const events = run.events(size);
-            const first = await run.log.append("s", events, expected);
-            assert(first.ok);
-            assert.deepEqual(await run.log.append("s", events, expected), first, "at once");
-            await run.append("other", 2);
-            await run.append("s", 1);
-            assert.deepEqual(await run.log.append("s", events, expected), first, "after a later event");
-            for (let more = 0; more < 3; more += 1) await run.append("s", 64);
-            assert.deepEqual(
-              await run.log.append("s", structuredClone(events), expected),
-              first,
-              "after many",
-            );
-            if (run.canReopen) {
-              assert.deepEqual(
-                await (await run.reopen()).append("s", events, expected),
-                first,
-                "by another handle",
-              );
-            }
-            assert.equal((await gather(run.log.readStream("s"))).length, prior + size + 1 + 3 * 64);
-          },
-        );
-      }
-    }
+    const cases = retries.map(
+      (retry) => [`${retry[0]} events at ${JSON.stringify(retry[1])}`, retry] as const,
+    );
+    suite.table(
+      "returns the first result and writes nothing",
+      cases,
+      async (run, [size, expected, prior], stream) => {
+        if (prior > 0) await run.append(stream, prior);
+        const events = run.events(size);
+        const retry = (log = run.log): Promise<AppendResult> =>
+          log.append(stream, structuredClone(events), expected);
+        const first = await retry();
+        assert(first.ok);
+        assert.deepEqual(await retry(), first, "at once");
+        await run.append("another", 2);
+        await run.append(stream, 1);
+        assert.deepEqual(await retry(), first, "after a later event");
+        for (let more = 0; more < 3; more += 1) await run.append(stream, 64);
+        assert.deepEqual(await retry(), first, "after many later events");
+        if (run.canReopen) assert.deepEqual(await retry(await run.reopen()), first, "by another handle");
+        assert.equal((await gather(run.log.readStream(stream))).length, prior + size + 1 + 3 * 64);
+      },
+    );
 
     suite.test("that races with its first attempt lands once, and both are told where", async (run) => {
       const opening = run.events(3);
@@ -191,8 +189,10 @@ export function expectedRevisionContract(suite: ContractSuite): void {
   });
 }
 
-function described(outcome: Outcome): string {
-  return outcome === "conflict" ? "a conflict" : `revision ${outcome}`;
+function named(
+  table: typeof unknownStream,
+): (readonly [name: string, row: (typeof unknownStream)[number]])[] {
+  return table.map((row) => [`expecting ${JSON.stringify(row[0])}: ${JSON.stringify(row[1])}`, row] as const);
 }
 
 function assertOutcome(result: AppendResult, outcome: Outcome, actualRevision: number): void {

@@ -9,29 +9,31 @@ const LENGTH = 200;
 
 export function truncateContract(suite: ContractSuite): void {
   suite.group("truncate", () => {
-    const cases: readonly (readonly [name: string, before: number, oldestLeft: number])[] = [
-      ["0 removes nothing", 0, 0],
-      ["1 removes the first event", 1, 1],
-      ["a revision in the middle removes what is below it", 100, 100],
-      ["a revision beside a packing boundary removes what is below it", 65, 65],
-      ["the newest revision leaves that event alone", LENGTH - 1, LENGTH - 1],
-      ["a revision above the head keeps the newest event", LENGTH, LENGTH - 1],
-      ["a revision far above the head keeps the newest event", LENGTH + 1_000, LENGTH - 1],
+    const cases: readonly (readonly [name: string, [before: number, oldestLeft: number]])[] = [
+      ["0 removes nothing", [0, 0]],
+      ["1 removes the first event", [1, 1]],
+      ["a revision in the middle", [100, 100]],
+      ["a revision beside a packing boundary", [65, 65]],
+      ["the newest revision keeps the newest event", [LENGTH - 1, LENGTH - 1]],
+      ["a revision above the head keeps the newest event", [LENGTH, LENGTH - 1]],
+      ["a revision far above the head keeps the newest event", [LENGTH + 1_000, LENGTH - 1]],
     ];
-    for (const [name, before, oldestLeft] of cases) {
-      suite.test(name, async (run) => {
-        const all = await interleaved(run);
+    suite.table(
+      "removes what is below, never the newest event",
+      cases,
+      async (run, [before, oldestLeft], stream) => {
+        const all = await interleaved(run, stream);
         const head = await run.log.head();
-        await run.log.truncate("s", before);
-        const left = all.filter(({ stream, revision }) => stream !== "s" || revision >= oldestLeft);
+        await run.log.truncate(stream, before);
+        const left = all.filter((event) => event.stream !== stream || event.revision >= oldestLeft);
         sameEvents(await gather(run.log.readAll()), left, "readAll after truncation");
-        const ofStream = left.filter(({ stream }) => stream === "s");
-        sameEvents(await gather(run.log.readStream("s")), ofStream, "readStream after truncation");
-        const backwards = await gather(run.log.readStream("s", { direction: "backwards" }));
+        const ofStream = left.filter((event) => event.stream === stream);
+        sameEvents(await gather(run.log.readStream(stream)), ofStream, "readStream after truncation");
+        const backwards = await gather(run.log.readStream(stream, { direction: "backwards" }));
         sameEvents(backwards, ofStream.toReversed(), "readStream backwards after truncation");
         assert.equal(await run.log.head(), head);
-      });
-    }
+      },
+    );
 
     suite.test("numbering, expectations and retries go on as before", async (run) => {
       await run.append("s", LENGTH - 2);
@@ -147,10 +149,10 @@ export function truncateContract(suite: ContractSuite): void {
   });
 }
 
-/** "s" and "other", in turn; returns all. */
-async function interleaved(run: IsolatedRun): Promise<RecordedEvent[]> {
+/** `stream` and "other", in turn; returns the whole log. */
+async function interleaved(run: IsolatedRun, stream = "s"): Promise<RecordedEvent[]> {
   const appends: Promise<unknown>[] = [];
-  for (let index = 0; index < LENGTH; index += 1) appends.push(run.append("s", 1), run.append("other", 1));
+  for (let index = 0; index < LENGTH; index += 1) appends.push(run.append(stream, 1), run.append("other", 1));
   await Promise.all(appends);
   return gather(run.log.readAll());
 }
