@@ -305,6 +305,10 @@ describe("what is unknown", () => {
     reader.read({ id: "", choices: [], prompt_filter_results: [] });
     reader.read(delta({ role: "assistant", content: null, refusal: null, tool_calls: null, audio: null }));
     expect(reader.read(whole)).toMatchObject([{ verb: "text", text: "Hi" }]);
+    expect(reader.read({ id: "c1", choices: [{ text: "!", index: 0 }] })).toMatchObject([
+      { verb: "text", text: "!" },
+    ]);
     expect(reader.unknownKinds.size).toBe(0);
+    expect(reader.read({ id: "c1", choices: [{ index: 0 }] })).toBe("unknown");
   });
 });

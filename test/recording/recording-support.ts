@@ -4,6 +4,7 @@ import type { StoredPart } from "../../src/events/stored-part.ts";
 import { type RecordOptions, type RecordSummary, recordLines } from "../../src/recording/record-stream.ts";
 import type { StreamReader } from "../../src/recording/stream-reader.ts";
 import type { TurnVerb } from "../../src/recording/turn-verb.ts";
+import type { Turn } from "../../src/store/turn.ts";
 import type { StoredMessage } from "../../src/projections/stored-message.ts";
 import { withStore } from "../support/memory-store.ts";
 
@@ -67,4 +68,24 @@ export function withoutTimes(parts: readonly StoredPart[]): unknown[] {
       ? rest
       : { ...rest, ran: typeof started_at === "number" && typeof duration_ms === "number" };
   });
+}
+
+/** A chunk of a chat message. */
+export function chatChunk(text: string, finish_reason: string | null = null): object {
+  return { id: "c1", choices: [{ index: 0, delta: { content: text }, finish_reason }] };
+}
+
+/** A turn whose calls all succeed, but for those given; with the names of the calls that were made. */
+export function fakeTurn(methods: Partial<Turn> = {}): { turn: Turn; calls: string[] } {
+  const calls: string[] = [];
+  const turn = new Proxy(methods as Turn, {
+    get:
+      (target, name: keyof Turn) =>
+      (...args: never[]) => {
+        calls.push(name);
+        const method = target[name] as ((...args: never[]) => Promise<void>) | undefined;
+        return method?.(...args) ?? Promise.resolve();
+      },
+  });
+  return { turn, calls };
 }
