@@ -2,7 +2,7 @@ import { DamageError } from "../errors.ts";
 import type { ConversationEvent, EventData, NewMessage } from "../events/conversation-event.ts";
 import { SplicedText, applySplices } from "../events/text-splice.ts";
 import { EMPTY_CONTENT, parseBranches, pushBranch } from "./message-branches.ts";
-import { MessageCollection } from "./message-collection.ts";
+import { DamagedView, MessageCollection, StaleView } from "./message-collection.ts";
 import { replaceMessages } from "./message-replacement.ts";
 import type { FoldedMessage } from "./stored-message.ts";
 
@@ -86,6 +86,8 @@ export function applyEvent(state: Conversation, event: ConversationEvent): void 
   try {
     fold(state, event);
   } catch (cause) {
+    // Nothing is wrong with the event then: the caller loads the state anew.
+    if (cause instanceof StaleView || cause instanceof DamagedView) throw cause;
     throw unfoldable(event, cause);
   }
   state.revision = event.revision;
@@ -94,7 +96,10 @@ export function applyEvent(state: Conversation, event: ConversationEvent): void 
 
 /** Moves past an event that this version may skip (`ignorable`). */
 export function skipEvent(state: Conversation, event: { revision: number }): void {
-  if (event.revision === state.revision + 1) state.revision = event.revision;
+  if (event.revision !== state.revision + 1) return;
+  state.revision = event.revision;
+  // A fork counts what follows it, whoever can read it.
+  if (state.missingForkEvents > 0) state.missingForkEvents--;
 }
 
 function fold(state: Conversation, event: ConversationEvent): void {
