@@ -156,9 +156,13 @@ function inputTail(tool: ToolPart): string {
   return rest === "{}" ? '"}' : `",${rest.slice(1)}`;
 }
 
+/** What JSON.stringify may write differently: quotes, backslashes, control characters and (lone) surrogates. */
+const MAY_NEED_ESCAPES = /["\\\u0000-\u001f\ud800-\udfff]/;
+
 /** JSON string escapes of the text, without the quotes. */
 function escape(text: string): string {
-  return JSON.stringify(text).slice(1, -1);
+  // Most deltas need none, and then the search costs a third of making two new strings.
+  return MAY_NEED_ESCAPES.test(text) ? JSON.stringify(text).slice(1, -1) : text;
 }
 
 function holdBack(text: string): [whole: string, held: string] {

@@ -17,7 +17,8 @@ export class PendingDeltas {
   #time = 0;
   #last = 0;
   #splices: Splice[] = [];
-  #marks: Mark[] = [];
+  /** Time and units of each mark, alternating: what waits for the end of the window is thousands of deltas and no objects. */
+  #marks: number[] = [];
   #units = 0;
 
   get isEmpty(): boolean {
@@ -32,7 +33,7 @@ export class PendingDeltas {
   add(splice: Splice, now: number): void {
     if (this.isEmpty) this.#time = this.#last = now;
     const units = splice[2].length;
-    this.#marks.push([Math.max(0, now - this.#last), units]);
+    this.#marks.push(Math.max(0, now - this.#last), units);
     this.#last = Math.max(now, this.#last);
     this.#units += units;
     const newest = this.#splices.at(-1);
@@ -43,11 +44,18 @@ export class PendingDeltas {
 
   take(): CoalescedDeltas | undefined {
     if (this.isEmpty) return undefined;
-    const marks = this.#marks.length > 1 ? this.#marks : undefined;
+    const marks = this.#marks.length > 2 ? inPairs(this.#marks) : undefined;
     const taken = { time: this.#time, splices: this.#splices, marks };
     this.#splices = [];
     this.#marks = [];
     this.#units = 0;
     return taken;
   }
+}
+
+function inPairs(numbers: readonly number[]): Mark[] {
+  const marks: Mark[] = [];
+  for (let index = 0; index < numbers.length; index += 2)
+    marks.push([numbers[index] ?? 0, numbers[index + 1] ?? 0]);
+  return marks;
 }

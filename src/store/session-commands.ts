@@ -127,6 +127,7 @@ export const updateBranches =
     return {
       drafts: isUnchanged ? [] : [{ type: "BranchesUpdated", data, cause: "update" }],
       result: undefined,
+      content: { messageId: id, text: content },
     };
   };
 

@@ -13,6 +13,8 @@ export interface Decision<T> {
   result: T;
   /** The turn is over: no more small events follow soon. */
   seal?: boolean;
+  /** The whole content that the drafts' splices give a message, where the caller handed it over. */
+  content?: { messageId: number; text: string };
 }
 
 /**
@@ -188,6 +190,7 @@ export class Session {
     }
     if (result.ok) {
       this.#applyOwn(events, result.revision, result.position, source);
+      if (this.#state.revision === result.revision) this.#keepContent(decision.content);
       return true;
     }
     // An earlier attempt may have landed although its answer was lost: its events are ours then.
@@ -230,6 +233,13 @@ export class Session {
       const own = { ...event, stream: this.#stream, revision, position } as unknown as ConversationEvent;
       this.#apply(own, source);
     }
+  }
+
+  /** What the fold pieced together equals the caller's string, which is in one piece: kept, it saves a copy per update. */
+  #keepContent(content: Decision<unknown>["content"]): void {
+    if (content === undefined) return;
+    const folded = this.#state.messages.get(content.messageId)?.content;
+    if (folded?.length === content.text.length) folded.set(content.text);
   }
 
   /** Folds what the log has beyond the state. True where all events of `ownIds` were among it. */
