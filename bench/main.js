@@ -1,7 +1,7 @@
 /**
  * Measures turnlog beside what a user would pick instead, in one run on this machine:
  *
- *   npm run bench -- [--only NAME[:WORD…]] [--rounds N] [--json] [--save FILE] [--dir FOLDER]
+ *   npm run bench -- [--only NAME[:PARAMETER=VALUE…]]… [--rounds N] [--json] [--save FILE] [--dir FOLDER]
  *
  * Absolute times are this machine's and this minute's; the ratios within one run are what counts. Exits 1 where a
  * result was wrong, 2 for wrong usage. docs/performance.md says how each figure is taken.
@@ -32,7 +32,7 @@ function readArguments() {
   return { ...values, rounds, workloads: chosenWorkloads(values.only) };
 }
 
-/** `streamed-turn` is all its cases, `streamed-turn:closed:100` those with both parameters. */
+/** `streamed-turn` is all its cases, `streamed-turn:pace=closed:sessions=100` those with both parameters. */
 function chosenWorkloads(only) {
   if (only === undefined) return WORKLOADS;
   const chosen = only.map((wanted) => {
@@ -43,7 +43,7 @@ function chosenWorkloads(only) {
       throw new Error(`There is no workload "${name}"; known are ${known}.`);
     }
     const cases = workload.cases.filter(({ parameters }) =>
-      words.every((word) => Object.values(parameters).map(String).includes(word)),
+      words.every((word) => Object.entries(parameters).some(([key, value]) => word === `${key}=${value}`)),
     );
     if (cases.length === 0) throw new Error(`No case of ${name} has all of: ${words.join(", ")}.`);
     return { name, cases };

@@ -1,26 +1,26 @@
 /**
  * When a session hands over its next delta. Every delta is handed over in a turn of the event loop of its own, as
  * callbacks of a network stream are: a loop of resolved promises would never let a timer or a write through.
+ * Plain callbacks, so that the driver costs little beside what it drives.
  */
 
-/** One promise for everyone who waits for the next turn of the event loop. */
-function sharedImmediate() {
-  let next;
-  return () => {
-    next ??= new Promise((resolve) => {
-      setImmediate(() => {
-        next = undefined;
-        resolve();
-      });
-    });
-    return next;
+/** Runs all steps that were handed in since, in one next turn of the event loop. */
+function nextTurn() {
+  let steps = [];
+  const runAll = () => {
+    const due = steps;
+    steps = [];
+    for (const step of due) step();
+  };
+  return (step) => {
+    if (steps.length === 0) setImmediate(runAll);
+    steps.push(step);
   };
 }
 
 /** Closed loop: as soon as the store has taken the delta before. */
 function closedLoop() {
-  const nextTurn = sharedImmediate();
-  return { start() {}, next: nextTurn, scheduledMs: () => 0 };
+  return { start() {}, schedule: nextTurn(), scheduledMs: () => 0 };
 }
 
 /**
@@ -29,7 +29,8 @@ function closedLoop() {
  */
 function paced(perSecond, sessions) {
   const intervalMs = 1000 / perSecond;
-  const nextTurn = sharedImmediate();
+  const immediately = nextTurn();
+  /** Steps by the millisecond in which they are due: timers know no finer time, so one serves them all. */
   const waiting = new Map();
   let start = 0;
   let timer;
@@ -37,11 +38,11 @@ function paced(perSecond, sessions) {
     timer = undefined;
     const now = performance.now() - start;
     let earliest = Infinity;
-    for (const [ms, resolves] of waiting) {
+    for (const [ms, steps] of waiting) {
       if (ms > now) earliest = Math.min(earliest, ms);
       else {
         waiting.delete(ms);
-        for (const resolve of resolves) resolve();
+        for (const step of steps) step();
       }
     }
     if (earliest < Infinity) timer ??= setTimeout(wake, Math.max(1, earliest - now));
@@ -50,17 +51,15 @@ function paced(perSecond, sessions) {
     start() {
       start = performance.now();
     },
-    next(session, delta) {
+    schedule(step, session, delta) {
       const due = (delta + session / sessions) * intervalMs;
       const now = performance.now() - start;
-      if (due <= now) return nextTurn();
-      const ms = Math.ceil(due); // Timers know whole milliseconds: those of one millisecond share one.
-      return new Promise((resolve) => {
-        const resolves = waiting.get(ms);
-        if (resolves === undefined) waiting.set(ms, [resolve]);
-        else resolves.push(resolve);
-        timer ??= setTimeout(wake, Math.max(1, ms - now));
-      });
+      if (due <= now) return immediately(step);
+      const ms = Math.ceil(due);
+      const steps = waiting.get(ms);
+      if (steps === undefined) waiting.set(ms, [step]);
+      else steps.push(step);
+      timer ??= setTimeout(wake, Math.max(1, ms - now));
     },
     scheduledMs: (deltas) => deltas * intervalMs,
   };

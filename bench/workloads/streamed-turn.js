@@ -42,11 +42,20 @@ function cases() {
 
 async function streamTurn(store, session, sessionIndex, deltas, clock) {
   const turn = await store.beginTurn(session, "Go on.");
-  for (const [index, delta] of deltas.entries()) {
-    await clock.next(sessionIndex, index);
-    const taken = turn.delta(delta);
-    if (taken !== undefined) await taken;
-  }
+  await new Promise((resolve, reject) => {
+    let index = 0;
+    const handOver = () => {
+      const taken = turn.delta(deltas[index]);
+      index += 1;
+      if (taken === undefined) goOn();
+      else taken.then(goOn, reject);
+    };
+    const goOn = () => {
+      if (index < deltas.length) clock.schedule(handOver, sessionIndex, index);
+      else resolve();
+    };
+    goOn();
+  });
   await turn.finish();
 }
 
