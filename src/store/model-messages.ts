@@ -74,13 +74,17 @@ class PromptEntries {
 
   #add(message: StoredMessage): void {
     const text = plainText(message);
-    if (message.role === "tool") return this.#addResults(message, text);
-    if (message.role === "user") this.#approved = [];
-    if (text !== undefined) {
-      if (text !== "") this.#entries.push({ message: { role: message.role, content: text } });
-    } else if (message.role === "assistant") this.#addSteps(activeParts(message));
+    if (message.role === "tool") this.#addResults(message, text);
+    else if (text !== undefined) this.#addMessage({ role: message.role, content: text });
+    else if (message.role === "assistant") this.#addSteps(activeParts(message));
     else if (message.role === "user") this.#addUser(activeParts(message));
     else this.#addSystem(activeParts(message));
+  }
+
+  #addMessage(message: ModelMessage): void {
+    if (message.content.length === 0) return;
+    if (message.role === "user") this.#approved = [];
+    this.#entries.push({ message });
   }
 
   #addSteps(parts: readonly StoredPart[]): void {
@@ -89,7 +93,9 @@ class PromptEntries {
       const kept = step.filter((part) => this.#goesIntoPrompt(part));
       if (kept.length > 0) this.#entries.push({ step: kept });
     }
-    this.#approved.push(...this.#newestCalls.filter((call) => call.state === "approval-responded"));
+    this.#approved.push(
+      ...this.#newestCalls.filter((call) => approvalOf(call)?.approved === true && awaitsApproval(call)),
+    );
   }
 
   #goesIntoPrompt(part: StepContent): boolean {
@@ -134,7 +140,7 @@ class PromptEntries {
       if (part.kind === "text") content.push({ type: "text", text: part.text, ...providerOptionsOf(part) });
       else if (part.kind === "file") content.push(isPlainImage(part) ? imagePart(part) : filePart(part));
     }
-    if (content.length > 0) this.#entries.push({ message: { role: "user", content } });
+    this.#addMessage({ role: "user", content });
   }
 
   #addSystem(parts: readonly StoredPart[]): void {
@@ -142,11 +148,10 @@ class PromptEntries {
       .flat()
       .filter((part) => part.kind === "text");
     const content = texts.map((part) => part.text).join("");
-    if (content === "") return;
     const metadata = texts.map(metadataOf).reduce(mergeProviderMetadata, undefined);
     const message: SystemModelMessage = { role: "system", content };
     if (metadata !== undefined) message.providerOptions = metadata as ProviderOptions;
-    this.#entries.push({ message });
+    this.#addMessage(message);
   }
 }
 
