@@ -12,7 +12,20 @@ export interface MessageRange {
   includeReplaced: boolean;
 }
 
-/** The messages of a session that are not in memory: a persisted view, as it was at the state's revision. */
+/** Thrown by a source that has moved past the state that is built on it, or is no more: load the state again. */
+export class StaleView extends Error {
+  override name = "StaleView";
+}
+
+/** Thrown by a source that is damaged: the state is to be folded from the log. */
+export class DamagedView extends Error {
+  override name = "DamagedView";
+}
+
+/**
+ * The messages of a session that are not in memory: a persisted view, as it was at the state's revision. Every
+ * member may throw `StaleView` or `DamagedView`.
+ */
 export interface MessageSource {
   /** Messages of the conversation, without replaced ones. */
   readonly count: number;
@@ -46,6 +59,11 @@ export class MessageCollection {
   /** Messages of the conversation, without replaced ones. */
   get count(): number {
     return (this.#source?.count ?? 0) + this.#current.length;
+  }
+
+  /** How many are in memory. */
+  get loaded(): number {
+    return this.#byId.size;
   }
 
   get(id: number): FoldedMessage | undefined {

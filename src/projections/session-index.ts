@@ -23,11 +23,26 @@ interface IndexedSession extends SessionSize {
   conversation: Conversation;
 }
 
+export interface SessionQuery {
+  limit: number;
+  /** The last session of the page before. */
+  cursor?: Pick<SessionInfo, "id" | "lastActive"> | undefined;
+  /** Only sessions whose id begins so. */
+  prefix: string;
+}
+
+/** Answers what concerns all sessions, as of every append acknowledged before the call. */
+export interface SessionDirectory {
+  /** Newest first. */
+  list(query: SessionQuery): Promise<SessionInfo[]>;
+  sessionsWithUnendedTurns(): Promise<string[]>;
+}
+
 /**
- * The sessions of a log: folded once, without contents, and followed from there; each query reads what is new
- * first. Persisted views will take its place.
+ * The directory without views: the log is folded once, without contents, and followed from there; each query reads
+ * what is new first.
  */
-export class SessionIndex {
+export class SessionIndex implements SessionDirectory {
   readonly #log: EventLog;
   readonly #countsBytes: boolean;
   readonly #sessions = new Map<string, IndexedSession>();
@@ -39,8 +54,15 @@ export class SessionIndex {
     this.#countsBytes = options.countsBytes ?? false;
   }
 
-  /** All listed sessions, newest first, as of every append acknowledged before the call. */
-  async list(): Promise<(SessionInfo & SessionSize)[]> {
+  async list({ limit, cursor, prefix }: SessionQuery): Promise<(SessionInfo & SessionSize)[]> {
+    const sessions = (await this.#all()).filter(({ id }) => id.startsWith(prefix));
+    const place = cursor && { messageCount: 0, ...cursor };
+    const behind = place ? sessions.filter((session) => newestFirst(place, session) < 0) : sessions;
+    return behind.slice(0, limit);
+  }
+
+  /** All listed sessions, newest first. */
+  async #all(): Promise<(SessionInfo & SessionSize)[]> {
     await this.#follow();
     const sessions: (SessionInfo & SessionSize)[] = [];
     for (const [id, { conversation, events, bytes }] of this.#sessions) {
@@ -57,7 +79,6 @@ export class SessionIndex {
     return sessions.toSorted(newestFirst);
   }
 
-  /** As of every append acknowledged before the call. */
   async sessionsWithUnendedTurns(): Promise<string[]> {
     await this.#follow();
     return [...this.#sessions]
@@ -102,5 +123,8 @@ export class SessionIndex {
 
 /** Newest first; ties by id, so that paging is stable. */
 export function newestFirst(a: SessionInfo, b: SessionInfo): number {
-  return b.lastActive.getTime() - a.lastActive.getTime() || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+  // By bytes, as SQLite compares: the views must page in the same order.
+  return (
+    b.lastActive.getTime() - a.lastActive.getTime() || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id))
+  );
 }

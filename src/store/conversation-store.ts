@@ -3,14 +3,14 @@ import type { Observable } from "rxjs";
 import { NotFoundError, StoreError } from "../errors.ts";
 import type { Outcome, Role } from "../events/conversation-event.ts";
 import type { Usage } from "../events/stored-part.ts";
-import type { Durability, EventLog } from "../log/event-log.ts";
-import { openEventLog } from "../log/open-event-log.ts";
+import type { EventLog } from "../log/event-log.ts";
+import { openEventLog, parseStoreUrl } from "../log/open-event-log.ts";
 import type { Conversation } from "../projections/conversation.ts";
 import {
+  type SessionDirectory,
+  SessionIndex,
   type SessionInfo,
   type SessionSize,
-  SessionIndex,
-  newestFirst,
 } from "../projections/session-index.ts";
 import { type StoredMessage, toStoredMessage } from "../projections/stored-message.ts";
 import { FlushScheduler } from "./flush-scheduler.ts";
@@ -30,6 +30,17 @@ import * as commands from "./session-commands.ts";
 import { SessionCache } from "./session-cache.ts";
 import type { Session } from "./session.ts";
 import { type RecoverOptions, TurnRecovery, type UnendedTurnReport } from "./recovery.ts";
+import { SessionViews } from "./session-views.ts";
+import {
+  type BeginTurnOptions,
+  type ConversationStoreOptions,
+  type ListSessionsOptions,
+  type ReplacementMessage,
+  toQuery,
+  toReplacement,
+  toUserMessage,
+} from "./store-options.ts";
+import type { StoreViews } from "./store-views.ts";
 import { type SessionChange, watchSession, watchSessionIterably } from "./session-watch.ts";
 import { WriterLiveness } from "./writer-liveness.ts";
 import { TurnWriter } from "./turn-writer.ts";
@@ -37,45 +48,9 @@ import type { UIMessage } from "./ui-message-types.ts";
 import { type UIMessagesOptions, toUIMessages } from "./ui-messages.ts";
 import { Writer } from "./writer.ts";
 
-export interface ConversationStoreOptions {
-  /** What structural events wait for: the disk (`power`, the default) or the operating system (`process`). */
-  durability?: Durability | undefined;
-  /** The window in which a turn's deltas are coalesced, ms. Default 20; 0 is every tick. */
-  flushIntervalMs?: number | undefined;
-  /** What to call this writer in forensics: the name of the service, say. */
-  label?: string | undefined;
-  /** Interval of this writer's signs of life while a turn is open, ms. Default 10,000. */
-  heartbeatMs?: number | undefined;
-  /** Never create, never write; works in folders that cannot be written. */
-  readOnly?: boolean | undefined;
-  /** How many sessions are kept folded in memory. Default 1,000. */
-  cachedSessions?: number | undefined;
-}
-
-export interface BeginTurnOptions {
-  /** The user's message that the turn answers, saved in the same append. */
-  user?: MessageContent | ({ content: MessageContent } & SaveMessageOptions) | undefined;
-  model?: string | undefined;
-  /** Aborts the turn. */
-  signal?: AbortSignal | undefined;
-}
-
-export interface ListSessionsOptions {
-  /** Default 50. */
-  limit?: number | undefined;
-  /** The last session of the page before. */
-  cursor?: Pick<SessionInfo, "id" | "lastActive"> | undefined;
-  /** Only sessions whose id begins so. */
-  prefix?: string | undefined;
-}
-
-/** A new message for replaceMessages, or messages to keep: `count` of them from `keep` on (default 1). */
-export type ReplacementMessage =
-  | { keep: number; count?: number | undefined }
-  | ({ role: Role; content: MessageContent } & SaveMessageOptions);
+export type * from "./store-options.ts";
 
 const HEARTBEAT_MS = 10_000;
-const DEFAULT_LIMIT = 50;
 
 /**
  * The conversations of one log. All queries are strong: they see every append that was acknowledged before them,
@@ -92,11 +67,15 @@ export class ConversationStore {
   readonly #scheduler: FlushScheduler;
   readonly #openTurns = new Set<TurnWriter>();
   readonly #recovery: TurnRecovery;
-  #index: SessionIndex | undefined;
+  readonly #directory: SessionDirectory;
+  readonly #views: StoreViews | undefined;
   #isClosed = false;
 
-  constructor(log: EventLog, options: ConversationStoreOptions = {}) {
+  /** @param views of the log; without them sessions are folded from their start. */
+  constructor(log: EventLog, options: ConversationStoreOptions = {}, views?: StoreViews) {
     this.#log = log;
+    this.#views = views;
+    this.#directory = views?.directory ?? new SessionIndex(log);
     this.#writer = new Writer(log, {
       label: options.label,
       heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
@@ -104,11 +83,17 @@ export class ConversationStore {
     this.#messageIds = new MessageIds(log, this.#writer);
     this.#scheduler = new FlushScheduler(options.flushIntervalMs ?? 20);
     const durability = options.durability ?? "power";
-    const services = { log, writer: this.#writer, messageIds: this.#messageIds, durability };
+    const services = {
+      log,
+      writer: this.#writer,
+      messageIds: this.#messageIds,
+      durability,
+      views: new SessionViews(views?.views, (error) => views?.onDamage(error)),
+    };
     this.#sessions = new SessionCache(services, options.cachedSessions ?? 1000);
     this.#recovery = new TurnRecovery(
       this.#sessions,
-      () => this.#sessionIndex(),
+      this.#directory,
       new WriterLiveness(log, this.#writer.id),
     );
   }
@@ -240,15 +225,15 @@ export class ConversationStore {
   }
 
   async findLastAssistantMessage(sessionId: string): Promise<StoredMessage | undefined> {
-    const state = await this.#read(sessionId);
-    const message = state.messages.newestOf("assistant");
-    return message && toStoredMessage(message);
+    return this.#query(sessionId, (state) => {
+      const message = state.messages.newestOf("assistant");
+      return message && toStoredMessage(message);
+    });
   }
 
   /** Messages in ascending order: the newest 50, or the page that the options name. @throws `message-not-found` */
   async listMessages(sessionId: string, options: ListMessagesOptions = {}): Promise<StoredMessage[]> {
-    const state = await this.#read(sessionId);
-    return pageOfMessages(state, sessionId, options).map(toStoredMessage);
+    return this.#query(sessionId, (state) => pageOfMessages(state, sessionId, options).map(toStoredMessage));
   }
 
   /**
@@ -286,8 +271,10 @@ export class ConversationStore {
 
   /** All messages with the revision that they are as of: what a compaction is computed from. */
   async readSession(sessionId: string): Promise<{ revision: number; messages: StoredMessage[] }> {
-    const state = await this.#read(sessionId);
-    return { revision: state.revision, messages: state.messages.current().map(toStoredMessage) };
+    return this.#query(sessionId, (state) => ({
+      revision: state.revision,
+      messages: state.messages.current().map(toStoredMessage),
+    }));
   }
 
   /** For the Compactor: replaces all that was read but `keep`; undefined where the conversation has been replaced since. */
@@ -299,29 +286,25 @@ export class ConversationStore {
   }
 
   async countMessages(sessionId: string): Promise<number> {
-    return (await this.#read(sessionId)).messages.count;
+    return this.#query(sessionId, (state) => state.messages.count);
   }
 
   /** Sessions by their newest event, newest first. */
   async listSessions(options: ListSessionsOptions = {}): Promise<SessionInfo[]> {
-    const sessions = await this.#listSessions(options, this.#sessionIndex());
-    return sessions.map(({ events: _events, bytes: _bytes, ...info }) => info);
+    this.#checkOpen();
+    const sessions = await this.#directory.list(toQuery(options));
+    return sessions.map(({ id, title, messageCount, lastActive }) => ({
+      id,
+      ...(title === undefined ? {} : { title }),
+      messageCount,
+      lastActive,
+    }));
   }
 
   /** As listSessions, with what each session takes in the log; reads the whole log. */
   async listSessionSizes(options: ListSessionsOptions = {}): Promise<(SessionInfo & SessionSize)[]> {
-    return this.#listSessions(options, new SessionIndex(this.#log, { countsBytes: true }));
-  }
-
-  async #listSessions(
-    { limit = DEFAULT_LIMIT, cursor, prefix = "" }: ListSessionsOptions,
-    index: SessionIndex,
-  ): Promise<(SessionInfo & SessionSize)[]> {
     this.#checkOpen();
-    const sessions = (await index.list()).filter(({ id }) => id.startsWith(prefix));
-    const place = cursor && { messageCount: 0, ...cursor };
-    const behind = place ? sessions.filter((session) => newestFirst(place, session) < 0) : sessions;
-    return behind.slice(0, limit);
+    return new SessionIndex(this.#log, { countsBytes: true }).list(toQuery(options));
   }
 
   /** Sets the title, the metadata, or both; null clears. */
@@ -350,17 +333,14 @@ export class ConversationStore {
     const flushed = await Promise.allSettled(turns.map((turn) => turn.detach()));
     await this.#sessions.drain();
     const closed = await Promise.allSettled([this.#writer.stop()]);
+    this.#views?.close();
     await this.#log.close();
     const failed = [...flushed, ...closed].find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
   }
 
-  #sessionIndex(): SessionIndex {
-    return (this.#index ??= new SessionIndex(this.#log));
-  }
-
-  async #read(sessionId: string): Promise<Conversation> {
-    return this.#session(sessionId).read();
+  async #query<Result>(sessionId: string, query: (state: Conversation) => Result): Promise<Result> {
+    return this.#session(sessionId).query(query);
   }
 
   #session(sessionId: string): Session {
@@ -380,31 +360,38 @@ export class ConversationStore {
 }
 
 /**
- * Opens the conversations of a store: `memory:`, a path or `file:` URL of a SQLite file (made where there is
- * none), or `esdb://…`.
+ * Opens the conversations of a store: `memory:`, a path or `file:` URL of a SQLite file (made where there is none).
+ * @throws `unknown-store-url`, `store-not-found`, `not-a-turnlog-file`, `newer-format`, `read-only`, …
  */
 export async function openConversationStore(
   urlOrPath: string,
   options: ConversationStoreOptions = {},
 ): Promise<ConversationStore> {
   const log = await openEventLog(urlOrPath, { readOnly: options.readOnly ?? false });
-  return new ConversationStore(log, options);
-}
-
-function toUserMessage(user: BeginTurnOptions["user"]): commands.MessageInput | undefined {
-  if (user === undefined) return undefined;
-  if (typeof user === "string" || Array.isArray(user)) return toMessageInput("user", user as MessageContent);
-  const { content, ...options } = user as { content: MessageContent } & SaveMessageOptions;
-  return toMessageInput("user", content, options);
-}
-
-function toReplacement(message: ReplacementMessage): commands.Replacement[] {
-  if ("keep" in message) {
-    return [
-      message.count === undefined ? { keep: message.keep } : { keep: message.keep, count: message.count },
-    ];
+  try {
+    const views = await openStoreViews(log, urlOrPath, options);
+    return new ConversationStore(log, options, views);
+  } catch (error) {
+    await log.close();
+    throw error;
   }
-  const { role, content, ...options } = message;
-  const isEmpty = content === "" || (Array.isArray(content) && content.length === 0);
-  return isEmpty ? [] : [toMessageInput(role, content, options)];
+}
+
+async function openStoreViews(
+  log: EventLog,
+  urlOrPath: string,
+  options: ConversationStoreOptions,
+): Promise<StoreViews | undefined> {
+  const path = viewsPath(urlOrPath, options.views);
+  if (path === undefined) return undefined;
+  // Loaded on demand: a program that needs no views needs no native module.
+  const { openStoreViews: open } = await import("./store-views.ts");
+  return open(log, path, options);
+}
+
+/** Where the views of a store lie: beside a log in a file, unless the caller names a place or wants none. */
+export function viewsPath(urlOrPath: string, given: string | false | undefined): string | undefined {
+  if (given !== undefined) return given === false ? undefined : given;
+  const location = parseStoreUrl(urlOrPath);
+  return location.engine === "sqlite" ? `${location.path}.views` : undefined;
 }

@@ -2,7 +2,7 @@ import type { StoredPart, ToolPart } from "../events/stored-part.ts";
 import { contentChecksum } from "../events/content-checksum.ts";
 import { parseParts } from "../events/stored-part.ts";
 import type { Conversation, UnendedTurn } from "../projections/conversation.ts";
-import type { SessionIndex } from "../projections/session-index.ts";
+import type { SessionDirectory } from "../projections/session-index.ts";
 import type { SessionCache } from "./session-cache.ts";
 import type { Command } from "./session.ts";
 import type { WriterLiveness, WriterStatus } from "./writer-liveness.ts";
@@ -45,25 +45,32 @@ export interface RecoverOptions {
 /** Finds the turns that began and did not end, and ends those whose writer is dead. */
 export class TurnRecovery {
   readonly #sessions: SessionCache;
-  readonly #index: () => SessionIndex;
+  readonly #directory: SessionDirectory;
   readonly #liveness: WriterLiveness;
 
-  constructor(sessions: SessionCache, index: () => SessionIndex, liveness: WriterLiveness) {
+  constructor(sessions: SessionCache, directory: SessionDirectory, liveness: WriterLiveness) {
     this.#sessions = sessions;
-    this.#index = index;
+    this.#directory = directory;
     this.#liveness = liveness;
   }
 
   async unendedTurns(sessionId?: string): Promise<UnendedTurnReport[]> {
-    const sessionIds = sessionId === undefined ? await this.#index().sessionsWithUnendedTurns() : [sessionId];
+    const sessionIds =
+      sessionId === undefined ? await this.#directory.sessionsWithUnendedTurns() : [sessionId];
     const reports: UnendedTurnReport[] = [];
     const judged = new Map<string, WriterStatus>();
     for (const id of sessionIds) {
-      const state = await this.#sessions.get(id).read();
-      for (const turn of state.unendedTurns.values()) {
+      const session = this.#sessions.get(id);
+      const turns = await session.query((state) =>
+        [...state.unendedTurns.values()].map((turn) => ({
+          turn,
+          left: describeUnendedTurn(id, state, turn),
+        })),
+      );
+      for (const { turn, left } of turns) {
         const writer = judged.get(turn.writer) ?? (await this.#liveness.judge(turn.writer));
         judged.set(turn.writer, writer);
-        reports.push(describeUnendedTurn(id, state, turn, writer));
+        reports.push({ ...left, writer });
       }
     }
     return reports;
@@ -85,8 +92,7 @@ function describeUnendedTurn(
   sessionId: string,
   state: Conversation,
   turn: UnendedTurn,
-  writer: WriterStatus,
-): UnendedTurnReport {
+): Omit<UnendedTurnReport, "writer"> {
   const message = state.messages.get(turn.messageId);
   // A message that has been regenerated since shows the newer turn's content, not this one's.
   const isItsContent = message?.turnId === turn.turnId;
@@ -99,7 +105,6 @@ function describeUnendedTurn(
     ...(turn.model === undefined ? {} : { model: turn.model }),
     startedAt: new Date(turn.startedAt),
     isSuperseded: turn.superseded,
-    writer,
     text: parts
       .map((part) => (part.kind === "text" ? String(part["text" as keyof StoredPart]) : ""))
       .join(""),

@@ -3,7 +3,7 @@ import type { EventData, Outcome, ReplacementEntry, Role } from "../events/conve
 import { contentChecksum } from "../events/content-checksum.ts";
 import type { Usage } from "../events/stored-part.ts";
 import { findSplice } from "../events/text-splice.ts";
-import type { Conversation, UnendedTurn } from "../projections/conversation.ts";
+import type { Conversation } from "../projections/conversation.ts";
 import { EMPTY_CONTENT, parseBranches } from "../projections/message-branches.ts";
 import type { FoldedMessage } from "../projections/stored-message.ts";
 import { messageNotFound } from "./message-ids.ts";
@@ -145,7 +145,8 @@ export const endTurn =
   (sessionId: string, id: number, outcome: Outcome, usage: Usage | undefined): Command<void> =>
   (state) => {
     const message = currentMessage(state, id, sessionId);
-    const turn = unendedTurnOf(state, id);
+    // An older turn on the same message, superseded by a regenerate, is not this call's to end.
+    const turn = message.turnId === undefined ? undefined : state.unendedTurns.get(message.turnId);
     if (message.role !== "assistant" || (turn === undefined && isEnded(message))) {
       throw new StateError(
         "turn-ended",
@@ -161,10 +162,6 @@ export const endTurn =
     if (usage !== undefined) data.usage = usage;
     return { drafts: [{ type: "TurnEnded", data }], result: undefined, seal: true };
   };
-
-function unendedTurnOf(state: Conversation, messageId: number): UnendedTurn | undefined {
-  return [...state.unendedTurns.values()].findLast((turn) => turn.messageId === messageId);
-}
 
 function isEnded(message: FoldedMessage): boolean {
   return ["finished", "aborted", "failed", "interrupted"].includes(message.status);

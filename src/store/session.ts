@@ -5,6 +5,7 @@ import type { AppendOptions, AppendResult, Durability, EventLog, RecordedEvent }
 import type { ExpectedRevision } from "../log/expected-revision.ts";
 import { type Conversation, applyEvent, emptyConversation, skipEvent } from "../projections/conversation.ts";
 import { type MessageIds, nextInBlock } from "./message-ids.ts";
+import type { SessionViews } from "./session-views.ts";
 import type { TimedDraft, Writer } from "./writer.ts";
 
 /** What a command makes of the state: the events to append, and what the caller gets once they are. */
@@ -36,6 +37,7 @@ export interface RunOptions {
 }
 
 export interface SessionServices {
+  readonly views: SessionViews;
   readonly log: EventLog;
   readonly writer: Writer;
   readonly messageIds: MessageIds;
@@ -65,7 +67,9 @@ export class Session {
   readonly id: string;
   readonly #stream: string;
   readonly #services: SessionServices;
-  #state = emptyConversation();
+  #state: Conversation;
+  /** False before anything has been read: what is cached is nothing yet. */
+  #isLoaded = false;
   #queue: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   #inFlight: Attempt | undefined;
@@ -76,6 +80,7 @@ export class Session {
     this.id = id;
     this.#stream = conversationStream(id);
     this.#services = services;
+    this.#state = emptyConversation();
   }
 
   /** True where nothing is lost by forgetting the cached state. */
@@ -96,10 +101,22 @@ export class Session {
     this.#observers.delete(observer);
   }
 
-  /** The state as of every append acknowledged before the call. */
-  async read(): Promise<Conversation> {
-    await this.#catchUp();
-    return this.#state;
+  /** Asks the state as of every append acknowledged before the call. `query` may be called more than once. */
+  async query<Result>(query: (state: Conversation) => Result): Promise<Result> {
+    for (let loads = 1; ; loads++) {
+      await this.#catchUp();
+      try {
+        return query(this.#state);
+      } catch (error) {
+        if (!this.#services.views.mustReload(error, loads)) throw error;
+        this.#load();
+      }
+    }
+  }
+
+  #load(): void {
+    this.#state = this.#services.views.load(this.id);
+    this.#isLoaded = true;
   }
 
   /** Appends what the command decides, after the commands before it. */
@@ -128,7 +145,7 @@ export class Session {
   }
 
   async #execute<T>(command: Command<T>, { source, readFirst = false }: RunOptions): Promise<T> {
-    let isFresh = readFirst || this.#state.revision === -1;
+    let isFresh = readFirst || !this.#isLoaded;
     if (isFresh) await this.#catchUp();
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
       const revision = this.#state.revision;
@@ -141,7 +158,8 @@ export class Session {
           this.#spareBlocks.push(await this.#services.messageIds.reserveBlock(this.id));
           continue;
         }
-        if (isFresh) throw error;
+        if (this.#services.views.mustReload(error, attempt)) this.#load();
+        else if (isFresh) throw error;
         await this.#catchUp();
         isFresh = true;
         continue;
@@ -244,6 +262,7 @@ export class Session {
 
   /** Folds what the log has beyond the state. True where all events of `ownIds` were among it. */
   async #catchUp(ownIds?: ReadonlySet<string>, source?: SessionObserver): Promise<boolean> {
+    if (!this.#isLoaded) this.#load();
     let found = 0;
     const from = this.#state.revision + 1;
     for await (const recorded of this.#services.log.readStream(this.#stream, { from })) {
@@ -271,9 +290,11 @@ export class Session {
     try {
       applyEvent(this.#state, event);
     } catch (error) {
-      // A half-applied event must not be built upon: the next call reads from the start and fails as clearly.
+      // A half-applied event must not be built upon: the next call loads anew, and fails as clearly if it must.
+      this.#isLoaded = false;
       this.#state = emptyConversation();
-      throw error;
+      if (!this.#services.views.mustReload(error, 0)) throw error;
+      this.#load();
     }
     for (const observer of this.#observers) if (observer !== source) observer.observe(event);
   }

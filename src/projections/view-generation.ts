@@ -1,0 +1,373 @@
+import { crc32 } from "node:zlib";
+import type { Database, Row, SqlValue, Statement } from "../log/sqlite/engine.ts";
+import { SplicedText } from "../events/text-splice.ts";
+import {
+  type Conversation,
+  type ConversationChanges,
+  type UnendedTurn,
+  emptyConversation,
+} from "./conversation.ts";
+import {
+  DamagedView,
+  MessageCollection,
+  type MessageRange,
+  type MessageSource,
+  StaleView,
+} from "./message-collection.ts";
+import type { SessionInfo } from "./session-index.ts";
+import type { FoldedMessage } from "./stored-message.ts";
+
+/** A conversation as it comes out of the views, with what saving it again needs. */
+export interface ViewedConversation {
+  readonly conversation: Conversation;
+  /** Row of the session, undefined before it is first saved. */
+  session: number | undefined;
+  nextPlace: number;
+}
+
+/** Where messages stand that have been placed already. */
+type Places = Map<FoldedMessage, number>;
+
+interface SavedState {
+  lastMessageId: number;
+  exists: boolean;
+  missingForkEvents: number;
+  metadata?: Record<string, unknown> | undefined;
+  filling?: number | undefined;
+  turns: UnendedTurn[];
+}
+
+/** The rows of one generation: sessions and their messages, read piecemeal, and written as far as they changed. */
+export class ViewGeneration {
+  readonly generation: number;
+  readonly #database: Database;
+  readonly #statements = new Map<string, Statement>();
+  readonly #places = new WeakMap<Conversation, Places>();
+
+  constructor(database: Database, generation: number) {
+    this.#database = database;
+    this.generation = generation;
+  }
+
+  #sql(sql: string): Statement {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(
+        sql
+          .replaceAll("sessions_g", `sessions_${this.generation}`)
+          .replaceAll("messages_g", `messages_${this.generation}`),
+      );
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  /**
+   * The session at the revision of its rows; its messages are loaded when they are asked for, and only as long as
+   * the rows have not moved past the conversation: then `StaleView` is thrown.
+   */
+  load(
+    name: string,
+    options: { keepsContents?: boolean; isShared?: boolean } = {},
+  ): ViewedConversation | undefined {
+    const row = this.#sql(
+      "SELECT session, revision, last_active, message_count, next_place, title, state, crc FROM sessions_g WHERE name = ?",
+    ).get(name);
+    if (row === undefined) return undefined;
+    const [session, revision, lastActive, count, nextPlace, title, state, crc] = row;
+    if (rowChecksum([name, revision, lastActive, count, nextPlace, title, state]) !== crc)
+      throw damagedRow(name);
+    const saved = JSON.parse(String(state)) as SavedState;
+    const empty = emptyConversation(options);
+    const conversation: Conversation = {
+      ...empty,
+      revision: Number(revision),
+      lastActive: Number(lastActive),
+      exists: saved.exists,
+      title: title === null ? undefined : (JSON.parse(String(title)) as string),
+      metadata: saved.metadata,
+      lastMessageId: saved.lastMessageId,
+      missingForkEvents: saved.missingForkEvents,
+      unendedTurns: new Map(saved.turns.map((turn) => [turn.turnId, turn])),
+      messages: new MessageCollection(
+        this.#source(Number(session), Number(count), Number(nextPlace), () => conversation.revision),
+      ),
+    };
+    if (saved.filling !== undefined) conversation.filling = conversation.messages.get(saved.filling);
+    return { conversation, session: Number(session), nextPlace: Number(nextPlace) };
+  }
+
+  #source(session: number, count: number, nextPlace: number, revision: () => number): MessageSource {
+    const columns = "id, role, external_id, content, branches, facts, replaced, session, place, crc";
+    const check = (): void => {
+      const row = sqlGuard(() => this.#sql("SELECT revision FROM sessions_g WHERE session = ?").get(session));
+      if (row === undefined || Number(row[0]) > revision()) throw new StaleView();
+    };
+    const read = (where: string, ...parameters: SqlValue[]): FoldedMessage[] => {
+      check();
+      const sql = `SELECT ${columns} FROM messages_g WHERE ${where}`;
+      return sqlGuard(() => this.#sql(sql).all(...parameters)).map(toMessage);
+    };
+    const place = (id: number | undefined): number | undefined => {
+      if (id === undefined) return undefined;
+      const row = this.#sql("SELECT place FROM messages_g WHERE id = ? AND session = ?").get(id, session);
+      return row === undefined ? undefined : Number(row[0]);
+    };
+    // Rows at or beyond the next place were appended after the conversation was loaded: it has them already.
+    return {
+      count,
+      byId: (id) => read("id = ? AND session = ? AND place < ?", id, session, nextPlace)[0],
+      byExternalId: (externalId) =>
+        read(
+          "session = ? AND external_id = ? AND place < ? ORDER BY id LIMIT 1",
+          session,
+          JSON.stringify(externalId),
+          nextPlace,
+        )[0],
+      newestOf: (roles) =>
+        roles
+          .flatMap((role) =>
+            read(
+              "session = ? AND role = ? AND NOT replaced AND place < ? ORDER BY place DESC LIMIT 1",
+              session,
+              role,
+              nextPlace,
+            ).map((message) => ({ message, at: place(message.id) ?? -1 })),
+          )
+          .toSorted((a, b) => b.at - a.at)[0]?.message,
+      page: ({ before, after, limit, isOldestFirst, includeReplaced }: MessageRange) => {
+        check();
+        const order = isOldestFirst ? "ASC" : "DESC";
+        const kept = includeReplaced ? "" : "AND NOT replaced";
+        const rows = read(
+          `session = ? AND place > ? AND place < ? ${kept} ORDER BY place ${order} LIMIT ?`,
+          session,
+          place(after) ?? -1,
+          place(before) ?? nextPlace,
+          limit === Infinity ? -1 : limit,
+        );
+        return isOldestFirst ? rows : rows.toReversed();
+      },
+      all: () => read("session = ? AND place < ? ORDER BY place", session, nextPlace),
+    };
+  }
+
+  /** Writes what has changed since the conversation was loaded or last saved, and empties its changes. */
+  save(name: string, viewed: ViewedConversation, deadLetter?: object): void {
+    const { conversation } = viewed;
+    const changes = conversation.changes;
+    if (changes === undefined) throw new Error("a conversation that is saved must note its changes");
+    viewed.session ??= this.#newSession(name);
+    const { session } = viewed;
+    if (changes.list) this.#saveList(viewed, session);
+    else for (const message of changes.messages) this.#saveMessage(viewed, session, message);
+    clearChanges(changes);
+    const saved: SavedState = {
+      lastMessageId: conversation.lastMessageId,
+      exists: conversation.exists,
+      missingForkEvents: conversation.missingForkEvents,
+      metadata: conversation.metadata,
+      filling: conversation.filling?.id,
+      turns: [...conversation.unendedTurns.values()],
+    };
+    const { revision, lastActive, messages } = conversation;
+    const title = conversation.title === undefined ? null : JSON.stringify(conversation.title);
+    const state = JSON.stringify(saved);
+    const crc = rowChecksum([name, revision, lastActive, messages.count, viewed.nextPlace, title, state]);
+    this.#sql(
+      `UPDATE sessions_g SET revision = ?, last_active = ?, is_listed = ?, has_unended = ?, message_count = ?,
+        next_place = ?, title = ?, state = ?, dead_letter = ?, crc = ? WHERE session = ?`,
+    ).run(
+      revision,
+      lastActive,
+      Number(conversation.exists && conversation.missingForkEvents === 0),
+      Number(conversation.unendedTurns.size > 0),
+      messages.count,
+      viewed.nextPlace,
+      title,
+      state,
+      deadLetter === undefined ? null : JSON.stringify(deadLetter),
+      crc,
+      session,
+    );
+  }
+
+  #newSession(name: string): number {
+    this.#sql(
+      `INSERT INTO sessions_g (name, revision, last_active, is_listed, has_unended, message_count, next_place, state, crc)
+        VALUES (?, -1, 0, 0, 0, 0, 0, '{}', 0)`,
+    ).run(name);
+    return Number(this.#sql("SELECT session FROM sessions_g WHERE name = ?").get(name)?.[0]);
+  }
+
+  #saveMessage(viewed: ViewedConversation, session: number, message: FoldedMessage): void {
+    const places = this.#placesOf(viewed.conversation);
+    let place = places.get(message);
+    if (place === undefined) {
+      const row = this.#sql("SELECT place FROM messages_g WHERE id = ?").get(message.id);
+      place = row === undefined ? viewed.nextPlace++ : Number(row[0]);
+      places.set(message, place);
+    }
+    this.#write(session, place, message);
+  }
+
+  /** The list itself has changed: every message gets its place anew. */
+  #saveList(viewed: ViewedConversation, session: number): void {
+    const places = this.#placesOf(viewed.conversation);
+    this.#sql("DELETE FROM messages_g WHERE session = ?").run(session);
+    viewed.nextPlace = 0;
+    places.clear();
+    for (const message of viewed.conversation.messages.all()) {
+      const place = viewed.nextPlace++;
+      places.set(message, place);
+      this.#write(session, place, message);
+    }
+  }
+
+  #placesOf(conversation: Conversation): Places {
+    let places = this.#places.get(conversation);
+    if (places === undefined) this.#places.set(conversation, (places = new Map()));
+    return places;
+  }
+
+  #write(session: number, place: number, message: FoldedMessage): void {
+    const { id, role, content, branchesJson, replaced, externalId, ...facts } = message;
+    const row: SqlValue[] = [
+      id,
+      role,
+      externalId === undefined ? null : JSON.stringify(externalId),
+      toSqlText(content.toString()),
+      toSqlText(branchesJson),
+      JSON.stringify(facts),
+      Number(replaced),
+      session,
+      place,
+    ];
+    this.#sql(
+      `INSERT OR REPLACE INTO messages_g (id, role, external_id, content, branches, facts, replaced, session, place, crc)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ).run(...row, rowChecksum(row));
+  }
+
+  /** Listed sessions, newest first. */
+  list(options: {
+    limit: number;
+    cursor?: Pick<SessionInfo, "id" | "lastActive"> | undefined;
+    prefix: string;
+  }): SessionInfo[] {
+    const { limit, cursor, prefix } = options;
+    const rows = this.#sql(
+      `SELECT name, title, message_count, last_active FROM sessions_g
+        WHERE is_listed = 1 AND last_active <= ? AND (last_active < ? OR name > ?) AND substr(name, 1, ?) = ?
+        ORDER BY last_active DESC, name LIMIT ?`,
+    ).all(
+      cursor === undefined ? Number.MAX_SAFE_INTEGER : cursor.lastActive.getTime(),
+      cursor === undefined ? Number.MAX_SAFE_INTEGER : cursor.lastActive.getTime(),
+      cursor?.id ?? "",
+      [...prefix].length, // SQLite counts characters, not UTF-16 units.
+      prefix,
+      limit === Infinity ? -1 : limit,
+    );
+    return rows.map(([name, title, count, lastActive]) => ({
+      id: String(name),
+      ...(title === null ? {} : { title: JSON.parse(String(title)) as string }),
+      messageCount: Number(count),
+      lastActive: new Date(Number(lastActive)),
+    }));
+  }
+
+  namesWithUnendedTurns(): string[] {
+    return this.#sql("SELECT name FROM sessions_g WHERE has_unended ORDER BY session")
+      .all()
+      .map(([name]) => String(name));
+  }
+
+  deadLetterOf<Letter>(name: string): Letter | undefined {
+    const letter = this.#sql("SELECT dead_letter FROM sessions_g WHERE name = ?").get(name)?.[0];
+    return typeof letter === "string" ? (JSON.parse(letter) as Letter) : undefined;
+  }
+
+  deadLetters(): { sessionId: string; deadLetter: unknown }[] {
+    return this.#sql("SELECT name, dead_letter FROM sessions_g WHERE dead_letter IS NOT NULL")
+      .all()
+      .map(([name, letter]) => ({
+        sessionId: String(name),
+        deadLetter: JSON.parse(String(letter)) as unknown,
+      }));
+  }
+
+  /** All session names, in pages by row. */
+  *names(): Generator<string> {
+    let after = 0;
+    for (;;) {
+      const rows = this.#sql(
+        "SELECT session, name FROM sessions_g WHERE session > ? ORDER BY session LIMIT 1000",
+      ).all(after);
+      if (rows.length === 0) return;
+      for (const [session, name] of rows) {
+        after = Number(session);
+        yield String(name);
+      }
+    }
+  }
+}
+
+/** A table that is no more belongs to a generation that has been replaced; anything else SQLite says is damage. */
+function sqlGuard<Result>(query: () => Result): Result {
+  try {
+    return query();
+  } catch (cause) {
+    if (cause instanceof Error && /no such table/.test(cause.message))
+      throw new StaleView("dropped", { cause });
+    throw new DamagedView(`the views cannot be read: ${String(cause)}`, { cause });
+  }
+}
+
+/** A fresh note of changes. */
+export function noChanges(): ConversationChanges {
+  return { messages: new Set(), list: false, session: false };
+}
+
+function clearChanges(changes: ConversationChanges): void {
+  changes.messages.clear();
+  changes.list = false;
+  changes.session = false;
+}
+
+function toMessage(row: Row): FoldedMessage {
+  const [id, role, externalId, content, branches, facts, replaced] = row;
+  if (rowChecksum(row.slice(0, -1)) !== row.at(-1)) throw damagedRow(`message ${String(id)}`);
+  return {
+    ...(JSON.parse(String(facts)) as Omit<
+      FoldedMessage,
+      "id" | "role" | "content" | "branchesJson" | "replaced"
+    >),
+    id: Number(id),
+    role: String(role) as FoldedMessage["role"],
+    ...(externalId === null || externalId === undefined
+      ? {}
+      : { externalId: JSON.parse(String(externalId)) as string }),
+    content: new SplicedText(fromSqlText(content)),
+    branchesJson: fromSqlText(branches),
+    replaced: replaced === 1,
+  };
+}
+
+function rowChecksum(values: readonly (SqlValue | undefined)[]): number {
+  let crc = 0;
+  for (const value of values) crc = crc32(value instanceof Uint8Array ? value : `${String(value)}\n`, crc);
+  return crc;
+}
+
+function damagedRow(what: string): DamagedView {
+  return new DamagedView(`the row of ${what} is not what its checksum says`);
+}
+
+/** SQLite's text is UTF-8 without NUL: what it cannot hold is kept as UTF-16LE bytes. */
+function toSqlText(text: string): SqlValue {
+  return /[\ud800-\udfff\0]/u.test(text) ? Buffer.from(text, "utf16le") : text;
+}
+
+function fromSqlText(value: SqlValue | undefined): string {
+  return value instanceof Uint8Array ? Buffer.from(value).toString("utf16le") : String(value);
+}
