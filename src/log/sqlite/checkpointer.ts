@@ -5,8 +5,10 @@ const COMMITS_BETWEEN_LOOKS = 64;
 const BYTES_BETWEEN_LOOKS = 1_048_576;
 /** Pages in the WAL that are worth a checkpoint: small enough that reading stays fast, large enough that pages are written once for many commits. */
 const PAGES_PER_CHECKPOINT = 4_000;
-/** 128 MB: the thread does not keep up, or could not be started. */
-const MOST_PAGES = 32_000;
+/** 64 MB. */
+const LONGEST_WAL_PAGES = 16_000;
+/** The thread does not keep up, or could not be started. */
+const MOST_PENDING_PAGES = 12_000;
 
 /** CommonJS, as text: it must run beside compiled code, in tests and in bundles alike. */
 const WORKER_SOURCE = `
@@ -57,9 +59,14 @@ export class Checkpointer {
     if (this.#commits < COMMITS_BETWEEN_LOOKS && this.#bytes < BYTES_BETWEEN_LOOKS) return;
     this.#commits = 0;
     this.#bytes = 0;
-    const pages = this.#pendingPages();
-    if (pages > MOST_PAGES) this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
-    else if (pages > PAGES_PER_CHECKPOINT) this.#nudge();
+    const row = this.#look.get();
+    const pages = Number(row?.[1] ?? 0);
+    const pendingPages = pages - Number(row?.[2] ?? 0);
+    // A busy writer is always some pages ahead of the thread, and SQLite begins the WAL anew only when none are
+    // left: those few are moved here, between two commits.
+    if (pages > LONGEST_WAL_PAGES || pendingPages > MOST_PENDING_PAGES) {
+      this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    } else if (pendingPages > PAGES_PER_CHECKPOINT) this.#nudge();
   }
 
   /** Ends the thread; resolves when it is gone and its connection closed. */
@@ -67,11 +74,6 @@ export class Checkpointer {
     this.#worker?.ref(); // Else nothing might hold the process until the thread has answered.
     this.#worker?.postMessage("close", []);
     await this.#workerExited;
-  }
-
-  #pendingPages(): number {
-    const row = this.#look.get();
-    return Number(row?.[1] ?? 0) - Number(row?.[2] ?? 0);
   }
 
   #nudge(): void {

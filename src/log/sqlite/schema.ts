@@ -46,6 +46,9 @@ const TABLES = `
   CREATE UNIQUE INDEX packed_by_stream ON packed (stream_id, first_revision);
 `;
 
+/** A WAL that has grown beyond, for a reader that held it, is cut when it begins anew. */
+const LONGEST_KEPT_WAL_BYTES = 67_108_864;
+
 /** What a database file turns out to be. */
 export type FileKind = "ours" | "newer" | "blank" | "foreign";
 
@@ -62,9 +65,12 @@ export function fileKind(database: Database): FileKind {
 
 /** Settings that live with the connection, not with the file. */
 export function configureConnection(database: Database): void {
-  database.exec(
-    "PRAGMA synchronous = NORMAL; PRAGMA checkpoint_fullfsync = 1; PRAGMA wal_autocheckpoint = 0",
-  );
+  database.exec(`
+    PRAGMA synchronous = NORMAL;
+    PRAGMA checkpoint_fullfsync = 1;
+    PRAGMA wal_autocheckpoint = 0;
+    PRAGMA journal_size_limit = ${LONGEST_KEPT_WAL_BYTES};
+  `);
 }
 
 /**

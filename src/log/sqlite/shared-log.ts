@@ -36,12 +36,24 @@ export class SharedLog implements SubscriptionSource {
   #isWaking = false;
   #isClosed = false;
 
-  constructor(path: string, opened: OpenedDatabase, options: SharedLogOptions) {
+  /** Takes over `opened`, also when it fails. */
+  static async open(path: string, opened: OpenedDatabase, options: SharedLogOptions): Promise<SharedLog> {
+    try {
+      const readTables = (): LogTables => opened.database.read(() => new LogTables(opened.database));
+      const tables = await retryWhileBusy(path, options.busyTimeoutMs, readTables);
+      return new SharedLog(path, opened, tables, options);
+    } catch (error) {
+      await opened.dispose();
+      throw error;
+    }
+  }
+
+  private constructor(path: string, opened: OpenedDatabase, tables: LogTables, options: SharedLogOptions) {
     this.path = path;
     this.readOnly = options.readOnly;
     this.#opened = opened;
     const { database } = opened;
-    this.state = new CommittedState(path, new LogTables(database));
+    this.state = new CommittedState(path, tables);
     this.#packer = new Packer(this.state, options.hotBounds);
     this.queue = new WriteQueue(this.state, this.#packer, (bytes) => this.#committed(bytes));
     this.power = new PowerSync(path, database, options.busyTimeoutMs, options.fdatasync);
@@ -129,7 +141,7 @@ export class SharedLog implements SubscriptionSource {
     this.#watcher.stop();
     await this.power.close();
     await this.#checkpointer.close();
-    // With live statements SQLite would leave the WAL behind; where others use the log, they go on with it.
+    // The engine keeps statements alive until they are collected, and so would leave a full WAL behind.
     if (!this.readOnly) this.state.tables.database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     await this.#opened.dispose();
   }

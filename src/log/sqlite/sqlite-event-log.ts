@@ -47,6 +47,8 @@ export interface SqliteEventLogOptions {
     hotBounds?: HotBounds;
     /** Of a log that is made. */
     packSpan?: number;
+    /** The file may not grow beyond: a full disk. */
+    mostPages?: number;
     /** Shares nothing in this process, as if another process opened the file. */
     ownConnection?: boolean;
   };
@@ -85,13 +87,15 @@ export async function openSqliteEventLog(
     if (readOnly) {
       const opened = await openReadOnly(file, busyTimeoutMs);
       await checkFileSystem(file.path, true, onWarning);
-      return new SharedLog(file.path, opened, { ...shared, readOnly });
+      return SharedLog.open(file.path, opened, { ...shared, readOnly });
     }
     await checkFileSystem(file.path, false, onWarning);
     if (file.sizeBytes !== undefined || create) await checkWritable(file);
     const packSpan = internals.packSpan ?? DEFAULT_PACK_SPAN;
     const opened = await openWritable(file, { create, busyTimeoutMs, packSpan });
-    return new SharedLog(file.path, opened, { ...shared, readOnly });
+    if (internals.mostPages !== undefined)
+      opened.database.exec(`PRAGMA max_page_count = ${internals.mostPages}`);
+    return SharedLog.open(file.path, opened, { ...shared, readOnly });
   });
   return new SqliteEventLog(log, key, readOnly, busyTimeoutMs);
 }
