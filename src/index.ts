@@ -1,20 +1,46 @@
 export * from "./errors.ts";
-export type * from "./log/event-log.ts";
-export type { ExpectedRevision } from "./log/expected-revision.ts";
-export { openEventLog } from "./log/open-event-log.ts";
-export type * from "./events/stored-part.ts";
-export type * from "./events/conversation-event.ts";
-export type { MessageStatus, StoredMessage } from "./projections/stored-message.ts";
-export type { SessionInfo, SessionSize } from "./projections/session-index.ts";
+
+// The conversations.
+export { ConversationStore, openConversationStore } from "./store/conversation-store.ts";
+export type * from "./store/store-options.ts";
 export type * from "./store/turn.ts";
 export type { TurnWriter } from "./store/turn-writer.ts";
 export type { MessageContent, SaveMessageOptions } from "./store/message-input.ts";
 export type { ListMessagesOptions } from "./store/message-page.ts";
-export {
-  ConversationStore,
-  openConversationStore,
-  type BeginTurnOptions,
-  type ConversationStoreOptions,
-  type ListSessionsOptions,
-  type ReplacementMessage,
-} from "./store/conversation-store.ts";
+export type { SessionChange } from "./store/session-watch.ts";
+export type { RecoverOptions, UnansweredTool, UnendedTurnReport } from "./store/recovery.ts";
+export type { WriterStatus, WriterVerdict } from "./store/writer-liveness.ts";
+export { type CompactionResult, Compactor, type CompactorOptions } from "./store/compactor.ts";
+export type { MessageStatus, StoredMessage } from "./projections/stored-message.ts";
+export type { SessionInfo, SessionSize } from "./projections/session-index.ts";
+export type { SessionState } from "./projections/session-state.ts";
+export { type Point, parsePoint } from "./projections/point.ts";
+
+// Prompts and displays in the AI SDK's shapes.
+export { type ModelMessagesOptions, toModelMessages } from "./store/model-messages.ts";
+export type {
+  AssistantModelMessage,
+  ModelMessage,
+  ModelMessageInput,
+  SystemModelMessage,
+  ToolModelMessage,
+  UserModelMessage,
+} from "./store/model-message-types.ts";
+export { type UIMessagesOptions, toUIMessages } from "./store/ui-messages.ts";
+export type * from "./store/ui-message-types.ts";
+export { fromModelMessages } from "./store/prompt-to-messages.ts";
+
+// Streams of models.
+export { type RecordStreamOptions, type RecordedStream, recordStream } from "./recording/record-ai-stream.ts";
+export { recordedTools } from "./recording/recorded-tools.ts";
+export { type RecordOptions, type RecordSummary, recordLines } from "./recording/record-stream.ts";
+export { type TurnVerb, applyVerb } from "./recording/turn-verb.ts";
+
+// The log underneath, and what an adapter of one's own needs.
+export type * from "./log/event-log.ts";
+export { type ExpectedRevision, matchesExpectedRevision, retryRevision } from "./log/expected-revision.ts";
+export { appendBytes, checkAppend, checkStreamName } from "./log/append-checks.ts";
+export { openEventLog } from "./log/open-event-log.ts";
+export type * from "./events/conversation-event.ts";
+export type * from "./events/stored-part.ts";
+export { eventCodec } from "./events/event-codec.ts";

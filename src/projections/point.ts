@@ -44,6 +44,13 @@ export function parsePoint(text: string, now: number): Point {
   return { kind: "time", time };
 }
 
+/** A point in any of the forms that the API takes. @throws {InvalidInputError} `invalid-point` */
+export function toPoint(at: number | string | Date | Point): Point {
+  if (typeof at === "string") return parsePoint(at, Date.now());
+  if (at instanceof Date) return { kind: "time", time: at.getTime() };
+  return typeof at === "number" ? parsePoint(String(at), Date.now()) : at;
+}
+
 /** Date.parse rolls 31 February over into March and reads a bare date as UTC: neither is what the writer meant. */
 function parseTime(text: string): number | undefined {
   const match = TIME.exec(text);

@@ -1,17 +1,19 @@
 import { randomUUID } from "node:crypto";
 import type { Observable } from "rxjs";
 import { NotFoundError, StoreError } from "../errors.ts";
-import type { Outcome, Role } from "../events/conversation-event.ts";
+import { type Outcome, type Role, conversationStream } from "../events/conversation-event.ts";
 import type { Usage } from "../events/stored-part.ts";
 import type { EventLog } from "../log/event-log.ts";
 import { openEventLog, parseStoreUrl } from "../log/open-event-log.ts";
 import type { Conversation } from "../projections/conversation.ts";
+import { type Point, foldTo, toPoint } from "../projections/point.ts";
 import {
   type SessionDirectory,
   SessionIndex,
   type SessionInfo,
   type SessionSize,
 } from "../projections/session-index.ts";
+import { type SessionState, toSessionState } from "../projections/session-state.ts";
 import { type StoredMessage, toStoredMessage } from "../projections/stored-message.ts";
 import { FlushScheduler } from "./flush-scheduler.ts";
 import { MessageIds } from "./message-ids.ts";
@@ -178,6 +180,7 @@ export class ConversationStore {
       scheduler: this.#scheduler,
       maxAppendBytes: this.#log.limits.maxAppendBytes,
       signal,
+      readPrompt: (promptOptions) => this.getMessages(session.id, promptOptions),
       onClose: () => this.#closeTurn(turn),
     });
     this.#openTurns.add(turn);
@@ -203,6 +206,17 @@ export class ConversationStore {
   async recoverInterruptedTurns(options: RecoverOptions = {}): Promise<UnendedTurnReport[]> {
     this.#checkOpen();
     return this.#recovery.recover(options);
+  }
+
+  /**
+   * The session as it was at a point: after a revision (`120`), after its first marks (`"120+7"`), or at a time (a
+   * Date, an ISO string, `"5m-ago"`). Folds the stream from its start.
+   * @throws `invalid-point`, `point-not-found`
+   */
+  async history(sessionId: string, { at }: { at: number | string | Date | Point }): Promise<SessionState> {
+    this.#checkOpen();
+    checkSessionId(sessionId);
+    return toSessionState(await foldTo(this.#log.readStream(conversationStream(sessionId)), toPoint(at)));
   }
 
   /** The session now, and each change from here on, by any process: rxjs form of watch(). */
@@ -269,12 +283,9 @@ export class ConversationStore {
     return this.#session(sessionId).run(command, { readFirst: true });
   }
 
-  /** All messages with the revision that they are as of: what a compaction is computed from. */
-  async readSession(sessionId: string): Promise<{ revision: number; messages: StoredMessage[] }> {
-    return this.#query(sessionId, (state) => ({
-      revision: state.revision,
-      messages: state.messages.current().map(toStoredMessage),
-    }));
+  /** The whole session with the revision that it is as of. */
+  async readSession(sessionId: string): Promise<SessionState> {
+    return this.#query(sessionId, toSessionState);
   }
 
   /** For the Compactor: replaces all that was read but `keep`; undefined where the conversation has been replaced since. */

@@ -243,7 +243,7 @@ function keptIds(state: Conversation, entry: { keep: number; count?: number }, s
   const start = current.indexOf(first);
   const run =
     Number.isSafeInteger(count) && count > 0 && start >= 0 ? current.slice(start, start + count) : [];
-  if (run.length !== count) {
+  if (run.length === 0 || run.length !== count) {
     throw new InvalidInputError(
       "invalid-replacement",
       `There is no run of ${String(count)} messages from message ${entry.keep} on in session "${sessionId}".`,

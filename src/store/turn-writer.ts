@@ -6,6 +6,8 @@ import { SplicedText } from "../events/text-splice.ts";
 import { handled } from "./deferred.ts";
 import { onExit } from "./exit-flush.ts";
 import type { Flushable, FlushScheduler } from "./flush-scheduler.ts";
+import type { ModelMessage } from "./model-message-types.ts";
+import type { ModelMessagesOptions } from "./model-messages.ts";
 import { PartsJson } from "./parts-json.ts";
 import { LONGEST_EVENT, PendingDeltas } from "./pending-deltas.ts";
 import type { Session } from "./session.ts";
@@ -26,6 +28,8 @@ const DONE = Promise.resolve();
 /** Bytes of JSON that an event has beside its text, rounded up. */
 const EVENT_OVERHEAD = 2048;
 
+export type PromptOptions = ModelMessagesOptions & { limit?: number | undefined };
+
 export interface TurnWriterOptions {
   session: Session;
   turnId: string;
@@ -33,6 +37,7 @@ export interface TurnWriterOptions {
   scheduler: FlushScheduler;
   maxAppendBytes: number;
   signal?: AbortSignal | undefined;
+  readPrompt(options: PromptOptions | undefined): Promise<ModelMessage[]>;
   /** Called once, when nothing more will be written. */
   onClose(): void;
 }
@@ -171,6 +176,15 @@ export class TurnWriter implements Turn, Flushable {
       this.flushWindow();
       return this.#outbox.whenAcknowledged();
     }, true);
+  }
+
+  /**
+   * The prompt for the next model call of this turn: getMessages with what the turn has written so far, and without
+   * the answer that it writes anew.
+   */
+  async prompt(options?: PromptOptions): Promise<ModelMessage[]> {
+    await this.flush();
+    return this.#options.readPrompt(options);
   }
 
   /** Writes what is buffered and lets go of the turn without ending it: the store is being closed. */

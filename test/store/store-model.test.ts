@@ -3,7 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it, expect } from "@jest/globals";
 import fc from "fast-check";
+import { type Observable, Subject, type Subscription, firstValueFrom } from "rxjs";
 import { errorCode } from "../../src/errors.ts";
+import { eventCodec } from "../../src/events/event-codec.ts";
+import { applyEvent, emptyConversation } from "../../src/projections/conversation.ts";
+import { toSessionState } from "../../src/projections/session-state.ts";
+import type { StoredMessage } from "../../src/projections/stored-message.ts";
+import { Compactor } from "../../src/store/compactor.ts";
+import type { SessionChange } from "../../src/store/session-watch.ts";
 import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
 import type { TurnWriter } from "../../src/store/turn-writer.ts";
 import { anyText, propertyRuns } from "../support/arbitraries.ts";
@@ -32,6 +39,7 @@ type Step = { store: number; session: number; pick: number } & (
   | { do: "turn-end"; outcome: "finish" | "abort" }
   | { do: "replace"; keep: number[]; texts: string[] }
   | { do: "title"; title: string | null }
+  | { do: "compact"; most: number; fails: boolean }
 );
 
 const act = <T extends object>(
@@ -72,6 +80,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     texts: fc.array(anyText(), { maxLength: 3 }),
   }),
   act("title", { title: fc.oneof(anyText(), fc.constant(null)) }),
+  act("compact", { most: fc.integer({ min: 1, max: 6 }), fails: fc.boolean() }),
   act("delete", {}),
   act("reopen", {}),
 );
@@ -83,12 +92,17 @@ class World {
   /** Open turn writers by session, with the text that they hold. */
   readonly #turns = new Map<number, { turn: TurnWriter; text: string; store: number }>();
 
+  #watcher: ConversationStore | undefined;
+  #watched: WatchedList[] = [];
+
   constructor(open: () => Promise<ConversationStore>) {
     this.#open = open;
   }
 
   async start(count: number): Promise<void> {
     for (let index = 0; index < count; index++) this.stores.push(await this.#open());
+    this.#watcher = await this.#open();
+    this.#watched = SESSIONS.map((name) => new WatchedList(this.#watcher!.watchMessages(name)));
   }
 
   async play(step: Step): Promise<void> {
@@ -165,6 +179,16 @@ class World {
         ]);
         break;
       }
+      case "compact": {
+        const summarize = async (): Promise<string> => (step.fails ? Promise.reject(new Error("no")) : "sum");
+        const { summaryId, strategy, kept } = await new Compactor({
+          maxMessages: step.most,
+          summarize,
+        }).compact(store, name);
+        if (strategy !== "none") model.compact(kept, summaryId);
+        expect(model.messages.length).toBe(kept + (summaryId === undefined ? 0 : 1));
+        break;
+      }
       case "title":
         await store.updateSession(name, { title: step.title });
         if ((step.title ?? undefined) !== model.title) model.exists = true;
@@ -213,6 +237,31 @@ class World {
     }
   }
 
+  /** Every revision of every session, as history shows it, equals the fold of that prefix of its events. */
+  async checkHistory(): Promise<void> {
+    const [store] = this.stores;
+    for (const name of SESSIONS) {
+      const fold = emptyConversation();
+      for await (const recorded of store!.log.readStream(`conversation-${name}`)) {
+        applyEvent(fold, eventCodec.decode(recorded)!);
+        const past = await store!.history(name, { at: recorded.revision });
+        expect(past).toEqual(toSessionState(fold));
+      }
+      if (fold.revision >= 0)
+        expect((await store!.history(name, { at: fold.revision })).messages).toEqual(
+          (await store!.readSession(name)).messages,
+        );
+    }
+  }
+
+  /** What watchers have been told, put together, is what a query shows. */
+  async checkWatched(): Promise<void> {
+    for (const [index, name] of SESSIONS.entries()) {
+      const { revision, messages } = await this.stores[0]!.readSession(name);
+      expect(await this.#watched[index]!.at(revision)).toEqual(messages);
+    }
+  }
+
   async check(): Promise<void> {
     for (const store of this.stores) {
       const listed = await store.listSessions();
@@ -235,7 +284,40 @@ class World {
   }
 
   async stop(): Promise<void> {
+    for (const list of this.#watched) list.stop();
+    await this.#watcher?.close();
     for (const store of this.stores) await store.close();
+  }
+}
+
+/** A display that knows nothing but what the watcher tells it. */
+class WatchedList {
+  #messages: StoredMessage[] = [];
+  #revision = -1;
+  readonly #changed = new Subject<void>();
+  readonly #subscription: Subscription;
+
+  constructor(changes: Observable<SessionChange>) {
+    this.#subscription = changes.subscribe((change) => {
+      if (change.kind === "snapshot" || change.kind === "messages") this.#messages = change.messages;
+      if (change.kind === "message") {
+        const place = this.#messages.findIndex(({ id }) => id === change.message.id);
+        if (place >= 0) this.#messages[place] = change.message;
+        // A message that has been replaced can still change: its turn may end.
+        else if (change.message.replaced !== true) this.#messages.push(change.message);
+      }
+      this.#revision = change.revision;
+      this.#changed.next();
+    });
+  }
+
+  async at(revision: number): Promise<StoredMessage[]> {
+    while (this.#revision < revision) await firstValueFrom(this.#changed);
+    return this.#messages;
+  }
+
+  stop(): void {
+    this.#subscription.unsubscribe();
   }
 }
 
@@ -277,6 +359,8 @@ async function checkRandomHistories(
           await world.play(each);
           await world.check();
         }
+        await world.checkWatched();
+        await world.checkHistory();
       } finally {
         await world.stop();
       }

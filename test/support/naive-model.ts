@@ -125,6 +125,13 @@ export class ModelSession {
     this.exists = true;
   }
 
+  /** The newest `kept` stay, behind a summary where one was made. */
+  compact(kept: number, summaryId: number | undefined): void {
+    const stays = kept === 0 ? [] : this.messages.slice(-kept).map(({ id }) => id);
+    const summary = { id: summaryId ?? 0, role: "system", content: "[Conversation summary]: sum" };
+    this.replace(summaryId === undefined ? stays : [summary, ...stays]);
+  }
+
   delete(): void {
     Object.assign(this, new ModelSession());
   }
