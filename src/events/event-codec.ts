@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { DamageError } from "../errors.ts";
+import { DamageError, InvalidInputError } from "../errors.ts";
 import {
   type ConversationEvent,
   type EventDraft,
@@ -94,6 +94,23 @@ export function createEventCodec(definitions: EventDefinitions = eventDefinition
 
 /** The codec of this version's vocabulary. */
 export const eventCodec = createEventCodec();
+
+/**
+ * Refuses data that no reader could decode, before it is stored for ever. Updates are not looked at: they are the
+ * commonest, and made by this library alone.
+ * @throws {InvalidInputError} `invalid-event`
+ */
+export function checkDraft({ type, data }: EventDraft): void {
+  if (type === "BranchesUpdated") return;
+  const result = eventSchemas[type].safeParse(data);
+  if (result.success) return;
+  const issue = result.error.issues[0];
+  throw new InvalidInputError(
+    "invalid-event",
+    `What ${type} is to say is not valid: ${issue?.path.join(".") ?? "it"}: ${issue?.message ?? "not valid"}. Nothing was written.`,
+    { details: { type, path: issue?.path } },
+  );
+}
 
 function upcast(event: StoredEvent, from: number, definition: EventTypeDefinition): unknown {
   let data = event.data;

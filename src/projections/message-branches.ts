@@ -11,6 +11,7 @@ export const EMPTY_CONTENT = "[]";
 /** @throws {InvalidInputError} `invalid-branches` where the string is neither empty nor a JSON array. */
 export function parseBranches(branchesJson: string): unknown[] {
   if (branchesJson === "") return [];
+  if (typeof branchesJson !== "string") throw invalidBranches(branchesJson);
   let value: unknown;
   try {
     value = JSON.parse(branchesJson);
@@ -24,7 +25,7 @@ export function parseBranches(branchesJson: string): unknown[] {
 function invalidBranches(branchesJson: string, cause?: unknown): InvalidInputError {
   return new InvalidInputError(
     "invalid-branches",
-    `branchesJson must be "" or a JSON array of alternative parts arrays, not ${JSON.stringify(branchesJson.slice(0, 80))}.`,
+    `branchesJson must be "" or a JSON array of alternative parts arrays, not ${JSON.stringify(String(branchesJson).slice(0, 80))}.`,
     { cause },
   );
 }

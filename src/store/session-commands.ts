@@ -111,6 +111,10 @@ export const updateBranches =
   ): Command<void> =>
   (state) => {
     const message = currentMessage(state, id, sessionId);
+    if (typeof content !== "string") {
+      throw new InvalidInputError("invalid-content", `A content is a string, not ${typeof content}.`);
+    }
+    if (typeof branchesJson !== "string") parseBranches(branchesJson);
     const data: EventData["BranchesUpdated"] = { messageId: id };
     const splice = findSplice(message.content.toString(), content);
     if (splice !== undefined) {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { type EncodedEvent, eventCodec } from "../events/event-codec.ts";
+import { type EncodedEvent, checkDraft, eventCodec } from "../events/event-codec.ts";
 import { type EventDraft, type WriterDescription, writerStream } from "../events/conversation-event.ts";
 import type { EventLog } from "../log/event-log.ts";
 import { ownProcessFacts } from "./process-facts.ts";
@@ -97,7 +97,9 @@ export class Writer {
     }
   }
 
+  /** @throws {InvalidInputError} `invalid-event` before a count or an id is given out. */
   encode(drafts: readonly TimedDraft[]): EncodedEvent[] {
+    for (const draft of drafts) checkDraft(draft);
     const now = Date.now();
     return drafts.map((draft) =>
       eventCodec.encode(draft, {
