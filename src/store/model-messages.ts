@@ -130,6 +130,7 @@ class PromptEntries {
       if (call === undefined) continue;
       call.state = result.state;
       call.output = result.output;
+      if (result.approval !== undefined) call.approval = { ...call.approval, ...result.approval };
       call.providerMetadata = mergeProviderMetadata(metadataOf(call), metadataOf(result));
     }
   }

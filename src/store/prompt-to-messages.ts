@@ -64,6 +64,8 @@ class PromptReader {
   #stepCalls: ToolPart[] = [];
   /** The calls whose result, real or made up, has been read. */
   readonly #settled = new Set<ToolPart>();
+  /** Outcomes that are kept apart from their calls. */
+  readonly #outcomes = new Map<ToolPart, ToolPart>();
 
   read(messages: readonly ModelMessageInput[]): MessageFromPrompt[] {
     for (const message of messages) this.#add(message);
@@ -103,12 +105,37 @@ class PromptReader {
   #addToolPart(part: Part): void {
     if (part["type"] === "tool-approval-response") return this.#addResponse(part);
     if (part["type"] !== "tool-result") throw unknownPart(part);
-    this.#addResult(part, () => {
-      const content: StoredPart[] = [];
-      this.#run = undefined;
-      this.#messages.push({ role: "tool", content });
-      return content;
-    });
+    this.#addResult(part, () => this.#newToolMessage());
+  }
+
+  #newToolMessage(): StoredPart[] {
+    const content: StoredPart[] = [];
+    this.#run = undefined;
+    this.#messages.push({ role: "tool", content });
+    return content;
+  }
+
+  /**
+   * The part that bears a call's outcome: the call itself. But what stands behind an outcome counts as written
+   * after it, so where the call's own step goes on, the outcome is kept in a message of its own.
+   */
+  #outcomeOf(call: ToolPart): ToolPart {
+    const known = this.#outcomes.get(call);
+    if (known !== undefined) return known;
+    if (call.provider_executed === true || !this.#isWrittenBehind(call)) return call;
+    const { tool_id, name } = call;
+    const outcome: ToolPart = { kind: "tool", tool_id, name, input: "", state: "input-available" };
+    this.#outcomes.set(call, outcome);
+    this.#newToolMessage().push(outcome);
+    return outcome;
+  }
+
+  #isWrittenBehind(call: ToolPart): boolean {
+    const parts = this.#messages.findLast(({ content }) => (content as unknown[]).includes(call))?.content;
+    if (!Array.isArray(parts)) return false;
+    const behind = parts.slice(parts.indexOf(call) + 1);
+    const end = behind.findIndex(({ kind }) => kind === "step");
+    return behind.slice(0, end < 0 ? undefined : end).some(({ kind }) => kind !== "tool");
   }
 
   #newCall(part: Part): ToolPart {
@@ -142,7 +169,7 @@ class PromptReader {
       if (known !== undefined && typeof mark["startedAt"] === "number") known.started_at = mark["startedAt"];
       return;
     }
-    const call = known ?? this.#newCall({ ...part, input: undefined });
+    const call = known === undefined ? this.#newCall({ ...part, input: undefined }) : this.#outcomeOf(known);
     if (known === undefined) elsewhere().push(call);
     const providerMetadata = mergeProviderMetadata(call.providerMetadata, options);
     if (providerMetadata !== undefined) call.providerMetadata = providerMetadata;
@@ -168,9 +195,10 @@ class PromptReader {
     );
     if (call === undefined) return; // The answer to a request that the prompt does not have.
     const approved = part["approved"] === true;
+    const answered = approved ? call : this.#outcomeOf(call);
     const { reason } = part;
-    call.approval = { ...call.approval, approved, ...(typeof reason === "string" ? { reason } : {}) };
-    if (!hasOutcome(call)) call.state = "approval-responded";
+    answered.approval = { ...call.approval, approved, ...(typeof reason === "string" ? { reason } : {}) };
+    if (!hasOutcome(answered)) answered.state = approved ? "approval-responded" : "output-denied";
   }
 }
 

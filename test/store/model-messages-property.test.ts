@@ -99,10 +99,10 @@ describe("the prompt of any conversation", () => {
           for (const stored of await store.listMessages(name, { limit: Infinity }))
             expect(stored.content).not.toContain("[Interrupted]");
         }),
-        propertyRuns(300),
+        propertyRuns(200),
       );
     } finally {
       await store.close();
     }
-  });
+  }, 300_000);
 });
