@@ -208,6 +208,22 @@ describe("recordStream", () => {
   });
 });
 
+describe("blocks", () => {
+  it("are parts of their own, though the stream uses an id again", async () => {
+    const turn = await store.beginTurn("s");
+    async function* stream() {
+      for (const delta of ["a", "b"]) {
+        yield { type: "text-start", id: "0" };
+        yield { type: "text-delta", id: "0", text: delta };
+        yield { type: "text-end", id: "0" };
+      }
+      yield { type: "finish", finishReason: "stop" };
+    }
+    await recordStream(turn, stream());
+    expect((await newest()).parts).toMatchObject([{ text: "a" }, { text: "b" }]);
+  });
+});
+
 describe("tool approval", () => {
   const writes: string[] = [];
   const tools = {
@@ -318,6 +334,44 @@ describe("recordedTools", () => {
     expect(await causes()).toEqual(["tool-call", "tool-call", "tool-started", "tool-result", "step", "step"]);
   });
 
+  const execute = (tools: { read: { execute?: unknown } }) =>
+    (tools.read.execute as (input: unknown, options: unknown) => Promise<unknown>)(
+      { path: "a" },
+      { toolCallId: "c1", messages: [] },
+    );
+
+  it("waits for the call's place among the text where the stream is behind the SDK", async () => {
+    const turn = await store.beginTurn("s");
+    const tools = recordedTools(turn, { read: read(() => "text") });
+    async function* stream() {
+      const output = execute(tools);
+      yield { type: "text-delta", id: "0", text: "I look." };
+      yield { type: "tool-call", toolCallId: "c1", toolName: "read", input: { path: "a" } };
+      yield { type: "tool-result", toolCallId: "c1", toolName: "read", output: await output };
+      yield { type: "finish", finishReason: "stop" };
+    }
+    await recordStream(turn, stream());
+    expect((await newest()).parts).toMatchObject([
+      { kind: "text", text: "I look." },
+      { kind: "tool", output: "text", started_at: expect.any(Number) },
+    ]);
+  });
+
+  it("records the call itself where no stream brings it", async () => {
+    const turn = await store.beginTurn("s");
+    const tools = recordedTools(turn, { read: read(() => "text") });
+    const outputs: Promise<unknown>[] = [];
+    async function* stream() {
+      outputs.push(execute(tools));
+      yield { type: "finish", finishReason: "stop" };
+    }
+    await recordStream(turn, stream(), { endTurn: false });
+    expect(await Promise.all(outputs)).toEqual(["text"]);
+    expect((await newest()).parts).toMatchObject([
+      { tool_id: "c1", input: '{"path":"a"}', started_at: expect.any(Number) },
+    ]);
+  });
+
   it("does not take a call that waits for the client for started", async () => {
     const turn = await store.beginTurn("s");
     const model = scriptedModel([...call("c1", "ask", "{}"), finish("tool-calls")]);
@@ -337,10 +391,7 @@ describe("recordedTools", () => {
     let ran = false;
     const tools = recordedTools(turn, { read: read(() => (ran = true)) });
     await turn.abort();
-    const execute = tools.read.execute as (input: unknown, options: unknown) => Promise<unknown>;
-    await expect(execute({ path: "a" }, { toolCallId: "c1", messages: [] })).rejects.toMatchObject({
-      code: "turn-ended",
-    });
+    await expect(execute(tools)).rejects.toMatchObject({ code: "turn-ended" });
     expect(ran).toBe(false);
   });
 
@@ -442,36 +493,28 @@ describe("a stream that does not end well", () => {
   it("stops the stream when the turn was ended by its own signal", async () => {
     const aborting = new AbortController();
     const turn = await store.beginTurn("s", { signal: aborting.signal });
-    let isCancelled = false;
+    let wasReadOn = false;
     async function* stream() {
-      try {
-        yield { type: "text-delta", id: "0", text: "Half" };
-        aborting.abort();
-        yield { type: "text-delta", id: "0", text: " an answer" };
-        throw new Error("read on");
-      } finally {
-        isCancelled = true;
-      }
+      yield { type: "text-delta", id: "0", text: "Half" };
+      aborting.abort();
+      yield { type: "text-delta", id: "0", text: " an answer" };
+      wasReadOn = true;
     }
     expect(await recordStream(turn, stream())).toMatchObject({ outcome: "aborted" });
-    expect(isCancelled).toBe(true);
+    expect(wasReadOn).toBe(false);
     expect(await newest()).toMatchObject({ status: "aborted", parts: [{ text: "Half" }] });
   });
 
   it("throws what cannot be recorded, fails the turn and cancels the stream", async () => {
     const turn = await store.beginTurn("s");
-    let isCancelled = false;
+    let wasReadOn = false;
     async function* stream() {
-      try {
-        yield { type: "tool-call", toolCallId: "c1", toolName: "read", input: {} };
-        yield { type: "tool-result", toolCallId: "c1", toolName: "read", output: 1n };
-        throw new Error("read on");
-      } finally {
-        isCancelled = true;
-      }
+      yield { type: "tool-call", toolCallId: "c1", toolName: "read", input: {} };
+      yield { type: "tool-result", toolCallId: "c1", toolName: "read", output: 1n };
+      wasReadOn = true;
     }
     await expect(recordStream(turn, stream())).rejects.toThrow("BigInt");
-    expect(isCancelled).toBe(true);
+    expect(wasReadOn).toBe(false);
     expect(await newest()).toMatchObject({ status: "failed" });
   });
 });

@@ -204,6 +204,29 @@ describe("a call that a human is asked about", () => {
     });
   });
 
+  it("gets the result from the turn that ran it after the approval, and from no other", async () => {
+    const save = (part: object) => store.saveMessage("s", "assistant", [part as StoredPart]);
+    const results = async () =>
+      (await store.getMessages("s")).flatMap(({ role, content }) =>
+        role === "tool" ? [(content.at(-1) as { output?: unknown }).output] : [],
+      );
+    await save(approved);
+    await save(answered);
+    await save({ ...answered, output: "another call of that id" });
+    expect(await results()).toEqual([
+      { type: "text", value: "42" },
+      { type: "text", value: "another call of that id" },
+    ]);
+    await store.deleteSession("s");
+    await save(approved);
+    await store.saveMessage("s", "user", "Never mind.");
+    await save(answered);
+    expect(await results()).toEqual([
+      { type: "error-text", value: MISSING_RESULT_TEXT["not-started"] },
+      { type: "text", value: "42" },
+    ]);
+  });
+
   it("was denied, with the reason", async () => {
     const approval = { id: "a1", approved: false, reason: "No." };
     expect(await promptOf([{ ...call, state: "output-denied", approval }])).toEqual([
@@ -298,6 +321,16 @@ describe("replaceMessages with a prompt", () => {
         ],
       },
     ]);
+  });
+
+  it("keeps the step of a text that stands behind a call, though the call has a result", async () => {
+    const prompt: ModelMessage[] = [
+      { role: "assistant", content: [callPart as never, { type: "text", text: "Wait." }] },
+      { role: "tool", content: [resultPart({ type: "text", value: "42" }) as never] },
+      { role: "assistant", content: [{ type: "text", text: "42." }] },
+    ];
+    await store.replaceMessages("s", prompt);
+    expect(await store.getMessages("s")).toEqual(prompt);
   });
 
   it("keeps messages beside the prompt's, and stores no made-up results", async () => {
