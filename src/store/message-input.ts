@@ -74,7 +74,15 @@ export function toMessageInput(
 
 function partsContent(content: unknown): string {
   const result = parts.safeParse(content);
-  if (result.success) return JSON.stringify(result.data);
+  if (result.success) {
+    try {
+      return JSON.stringify(result.data);
+    } catch (cause) {
+      throw new InvalidInputError("invalid-content", `The parts cannot be written as JSON: ${String(cause)}.`, {
+        cause,
+      });
+    }
+  }
   const issue = result.error.issues[0];
   throw new InvalidInputError(
     "invalid-content",

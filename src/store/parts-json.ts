@@ -37,8 +37,9 @@ export class PartsJson {
     if (part.kind !== "tool") return this.#add({ tail: "", held: "" }, JSON.stringify(part));
     const tool = part as ToolPart;
     const [input, held] = holdBack(tool.input);
-    const shown = { ...tool, input };
-    return this.#add({ tail: inputTail(shown), held, tool: shown }, JSON.stringify(shown));
+    const json = JSON.stringify({ ...tool, input });
+    const shown = parseTool(json);
+    return this.#add({ tail: inputTail(shown), held, tool: shown }, json);
   }
 
   #add(slot: Omit<Slot, "length">, json: string): [index: number, splice: Splice] {
@@ -91,9 +92,9 @@ export class PartsJson {
     const before = JSON.stringify(slot.tool);
     const after = JSON.stringify(tool);
     const change = findSplice(before, after);
-    slot.tool = tool;
+    slot.tool = parseTool(after);
     slot.held = "";
-    slot.tail = inputTail(tool);
+    slot.tail = inputTail(slot.tool);
     if (change === undefined) return undefined;
     const at = end - slot.length + change[0];
     this.#grow(slot, after.length - before.length);
@@ -147,6 +148,11 @@ interface Slot {
 
 function textTail(providerMetadata: ProviderMetadata | undefined): string {
   return providerMetadata === undefined ? '"}' : `","providerMetadata":${JSON.stringify(providerMetadata)}}`;
+}
+
+/** A copy of what is stored: the caller may go on changing the output that it handed in. */
+function parseTool(json: string): ToolPart {
+  return JSON.parse(json) as ToolPart;
 }
 
 /** What stands behind the input's text, its closing quote included: keys of a tool part come in a fixed order. */

@@ -1,6 +1,7 @@
 import { InvalidInputError, NotFoundError, StateError, StoreError } from "../errors.ts";
 import type { Cause, Outcome, Splice, TurnError } from "../events/conversation-event.ts";
 import { contentChecksum } from "../events/content-checksum.ts";
+import { checkDraft } from "../events/event-codec.ts";
 import type { FilePart, SourcePart, StoredPart, ToolPart } from "../events/stored-part.ts";
 import { SplicedText } from "../events/text-splice.ts";
 import { handled } from "./deferred.ts";
@@ -161,8 +162,9 @@ export class TurnWriter implements Turn, Flushable {
   }
 
   fail(error: TurnError | Error, options: FinishOptions = {}): Promise<void> {
-    const code = (error as { code?: unknown }).code;
-    const reason: TurnError = { message: error.message };
+    // What is thrown need not be an Error, and what is caught goes in here.
+    const { message, code } = (error ?? {}) as { message?: unknown; code?: unknown };
+    const reason: TurnError = { message: typeof message === "string" ? message : String(error) };
     if (typeof code === "string") reason.code = code;
     return this.#end("failed", options, reason);
   }
@@ -351,26 +353,18 @@ export class TurnWriter implements Turn, Flushable {
 
   #end(outcome: Outcome, options: FinishOptions, error?: TurnError): Promise<void> {
     return this.#call(() => {
+      const { turnId, messageId } = this;
+      const { finishReason, usage } = options;
+      const end = toJson({ turnId, messageId, outcome, finishReason, usage, error });
+      checkDraft({ type: "TurnEnded", data: { ...end, content: contentChecksum("") } });
+      this.#checkFits(JSON.stringify(end));
       this.#closePending();
       const released = this.#parts.release();
       const time = Date.now();
       if (released.length > 0) this.#push("delta", released, {}, time);
       this.#outcome = outcome;
-      const content = contentChecksum(this.#content.toString());
-      const data = {
-        turnId: this.turnId,
-        messageId: this.messageId,
-        outcome,
-        ...(options.finishReason === undefined ? {} : { finishReason: options.finishReason }),
-        ...(options.usage === undefined ? {} : { usage: toJson(options.usage) }),
-        ...(error === undefined ? {} : { error }),
-        content,
-      };
-      this.#outbox.push(
-        { type: "TurnEnded", data, turnId: this.turnId, time },
-        0,
-        JSON.stringify(data).length * 3,
-      );
+      const data = { ...end, content: contentChecksum(this.#content.toString()) };
+      this.#outbox.push({ type: "TurnEnded", data, turnId, time }, 0, JSON.stringify(data).length * 3);
       const done = this.#outbox.whenAcknowledged();
       this.#outbox.send();
       return handled(done.finally(() => this.#close()));
