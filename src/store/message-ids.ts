@@ -37,7 +37,8 @@ export class MessageIds {
   async reserveBlock(sessionId: string): Promise<number> {
     await this.#writer.start();
     const events = this.#writer.encode([{ type: "MessageIdsReserved", data: { sessionId } }]);
-    const result = await this.#log.append(MESSAGE_IDS_STREAM, events, "any");
+    const append = this.#log.append(MESSAGE_IDS_STREAM, events, "any");
+    const result = await this.#writer.appending(events, append);
     if (!result.ok) throw new Error("an append with expected revision any cannot conflict");
     const block = result.revision;
     this.#remember(block, sessionId);

@@ -4,6 +4,7 @@ import { type EncodedEvent, eventCodec } from "../events/event-codec.ts";
 import type { AppendOptions, AppendResult, Durability, EventLog, RecordedEvent } from "../log/event-log.ts";
 import type { ExpectedRevision } from "../log/expected-revision.ts";
 import { type Conversation, applyEvent, emptyConversation, skipEvent } from "../projections/conversation.ts";
+import { isRefusal } from "./append-refusals.ts";
 import { type MessageIds, nextInBlock } from "./message-ids.ts";
 import type { SessionViews } from "./session-views.ts";
 import type { TimedDraft, Writer } from "./writer.ts";
@@ -14,6 +15,8 @@ export interface Decision<T> {
   result: T;
   /** The turn is over: no more small events follow soon. */
   seal?: boolean;
+  /** Called as soon as the events are known to be in the log, before anything else runs. */
+  onAppended?: () => void;
   /** The whole content that the drafts' splices give a message, where the caller handed it over. */
   content?: { messageId: number; text: string };
 }
@@ -127,6 +130,11 @@ export class Session {
     return done;
   }
 
+  /** True while an append of this observer is on its way. */
+  isAppending(source: SessionObserver): boolean {
+    return this.#inFlight?.source === source;
+  }
+
   /**
    * Appends before it returns, behind what is in flight, where the engine can: for a process that exits. An
    * append in flight is repeated identically, which tells its result and writes nothing twice.
@@ -171,16 +179,33 @@ export class Session {
         isFresh = true;
         continue;
       }
-      if (await this.#append(decision, source)) {
-        for (const block of usedBlocks) this.#spareBlocks.splice(this.#spareBlocks.indexOf(block), 1);
-        return decision.result;
-      }
+      if (await this.#appendWith(usedBlocks, decision, source)) return decision.result;
       isFresh = true;
     }
     throw new StateError(
       "conflict",
       `Other writers kept changing session "${this.id}": gave up after ${MOST_ATTEMPTS} attempts. Nothing was written.`,
     );
+  }
+
+  /** As #append. After an unknown outcome the blocks may be in use: they are given up, since holes are legal and doubles are not. */
+  async #appendWith(
+    usedBlocks: readonly number[],
+    decision: Decision<unknown>,
+    source: SessionObserver | undefined,
+  ): Promise<boolean> {
+    this.#spareBlocks.splice(0, usedBlocks.length);
+    let isUnused = false;
+    try {
+      const isAppended = await this.#append(decision, source);
+      isUnused = !isAppended;
+      return isAppended;
+    } catch (error) {
+      isUnused = isRefusal(error);
+      throw error;
+    } finally {
+      if (isUnused) this.#spareBlocks.unshift(...usedBlocks);
+    }
   }
 
   /** True where the events are in the log now; false after a conflict, with the state caught up. */
@@ -198,21 +223,23 @@ export class Session {
     this.#inFlight = attempt;
     let result: AppendResult;
     try {
-      result = await log.append(this.#stream, events, attempt.expected, options);
-    } catch (error) {
-      // Refused before it was written, or of unknown outcome: the next command finds out by its conflict.
-      if (isRefusal(error)) writer.takeBack(events);
-      throw error;
+      // Where it fails with an unknown outcome, the next command finds out by its conflict.
+      const append = log.append(this.#stream, events, attempt.expected, options);
+      result = await writer.appending(events, append);
     } finally {
       this.#inFlight = undefined;
     }
     if (result.ok) {
+      decision.onAppended?.();
       this.#applyOwn(events, result.revision, result.position, source);
       if (this.#state.revision === result.revision) this.#keepContent(decision.content);
       return true;
     }
     // An earlier attempt may have landed although its answer was lost: its events are ours then.
-    if (await this.#catchUp(new Set(events.map((event) => event.id)), source)) return true;
+    if (await this.#catchUp(new Set(events.map((event) => event.id)), source)) {
+      decision.onAppended?.();
+      return true;
+    }
     writer.takeBack(events);
     return false;
   }
@@ -299,17 +326,3 @@ export class Session {
     for (const observer of this.#observers) if (observer !== source) observer.observe(event);
   }
 }
-
-function isRefusal(error: unknown): boolean {
-  return error instanceof Error && "code" in error && REFUSALS.has(String(error.code));
-}
-
-/** Codes of appends that certainly wrote nothing. */
-const REFUSALS = new Set([
-  "event-too-large",
-  "invalid-event",
-  "repeated-event-id",
-  "disk-full",
-  "log-busy",
-  "read-only",
-]);

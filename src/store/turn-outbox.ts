@@ -1,5 +1,6 @@
 import { StateError } from "../errors.ts";
 import type { ConversationEvent } from "../events/conversation-event.ts";
+import type { Conversation } from "../projections/conversation.ts";
 import { type Deferred, deferred } from "./deferred.ts";
 import type { Decision, Session, SessionObserver } from "./session.ts";
 import type { TimedDraft } from "./writer.ts";
@@ -9,6 +10,8 @@ export const MOST_UNACKNOWLEDGED = 1_048_576;
 
 /** What an event costs beside its text, bytes of JSON, rounded up. */
 const EVENT_OVERHEAD = 2048;
+
+const ANOTHER_TURN = "another turn has begun in this session";
 
 interface Entry {
   draft: TimedDraft;
@@ -32,6 +35,8 @@ export class TurnOutbox implements SessionObserver {
   readonly #onFailed: () => void;
   #queue: Entry[] = [];
   #sending: Entry[] = [];
+  /** Of what is being sent, what is not known to be in the log. */
+  #unlanded: readonly Entry[] = [];
   #units = 0;
   #drained: Deferred | undefined;
   #failure: unknown;
@@ -83,9 +88,12 @@ export class TurnOutbox implements SessionObserver {
     return done.promise;
   }
 
-  /** What has not been handed to the session yet, for a process that exits. */
+  /** What is not on its way into the log yet, for a process that exits. */
   takeUnsent(): TimedDraft[] {
-    const drafts = this.#queue.map((entry) => entry.draft);
+    // What was handed to the session may still wait there, behind another command or for its turn in this tick.
+    const waiting = this.#session.isAppending(this) ? [] : this.#unlanded;
+    const drafts = [...waiting, ...this.#queue].map((entry) => entry.draft);
+    this.#unlanded = [];
     this.#queue = [];
     return drafts;
   }
@@ -110,13 +118,14 @@ export class TurnOutbox implements SessionObserver {
 
   observe(event: ConversationEvent): void {
     const reason = this.#whyLost(event);
-    if (reason === undefined) return;
-    this.fail(
-      new StateError(
-        "turn-lost",
-        `Turn ${this.#turnId} of session "${this.#session.id}" cannot go on: ${reason}. Nothing was overwritten.`,
-        { details: { sessionId: this.#session.id, turnId: this.#turnId, messageId: this.#messageId } },
-      ),
+    if (reason !== undefined) this.fail(this.#lost(reason));
+  }
+
+  #lost(reason: string): StateError {
+    return new StateError(
+      "turn-lost",
+      `Turn ${this.#turnId} of session "${this.#session.id}" cannot go on: ${reason}. Nothing was overwritten.`,
+      { details: { sessionId: this.#session.id, turnId: this.#turnId, messageId: this.#messageId } },
     );
   }
 
@@ -128,7 +137,7 @@ export class TurnOutbox implements SessionObserver {
           : undefined;
       case "AssistantStubAppended":
       case "TurnStarted":
-        return "another turn has begun in this session";
+        return ANOTHER_TURN;
       case "SessionDeleted":
         return "the session was deleted";
       case "BranchesUpdated": {
@@ -146,13 +155,18 @@ export class TurnOutbox implements SessionObserver {
   async #sendAll(): Promise<void> {
     while (this.#queue.length > 0) {
       const batch = this.#takeBatch();
-      this.#sending = batch;
+      this.#sending = this.#unlanded = batch;
       const drafts = batch.map((entry) => entry.draft);
       const seal = drafts.at(-1)?.type === "TurnEnded";
       try {
-        const command = (): Decision<void> => {
+        const onAppended = (): void => void (this.#unlanded = []);
+        const command = (state: Conversation): Decision<void> => {
           this.check(); // What was read after a conflict may have taken the turn away.
-          return { drafts, result: undefined, seal };
+          // Another writer may have taken it before this one had heard that it had begun.
+          const turn = state.unendedTurns.get(this.#turnId);
+          if (turn === undefined) throw this.#lost("it was ended by another writer");
+          if (turn.superseded) throw this.#lost(ANOTHER_TURN);
+          return { drafts, result: undefined, seal, onAppended };
         };
         await this.#session.run(command, { source: this });
       } catch (error) {

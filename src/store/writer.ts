@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { type EncodedEvent, checkDraft, eventCodec } from "../events/event-codec.ts";
 import { type EventDraft, type WriterDescription, writerStream } from "../events/conversation-event.ts";
-import type { EventLog } from "../log/event-log.ts";
+import type { AppendResult, EventLog } from "../log/event-log.ts";
+import { isRefusal } from "./append-refusals.ts";
 import { ownProcessFacts } from "./process-facts.ts";
 
 export const LIBRARY = "turnlog 0.1.0";
@@ -111,6 +112,16 @@ export class Writer {
     );
   }
 
+  /** The append's result; takes the counts back where it fails and certainly wrote nothing. */
+  async appending(events: readonly EncodedEvent[], append: Promise<AppendResult>): Promise<AppendResult> {
+    try {
+      return await append;
+    } catch (error) {
+      if (isRefusal(error)) this.takeBack(events);
+      throw error;
+    }
+  }
+
   /** Takes back the counts of events that were certainly not appended. */
   takeBack(events: readonly EncodedEvent[]): void {
     for (const event of events) this.#returnedCounts.push((event.metadata as { n: number }).n);
@@ -124,14 +135,20 @@ export class Writer {
   }
 
   async #appendNow(draft: EventDraft, seal: boolean): Promise<void> {
-    const result = await this.#log.append(
-      writerStream(this.id),
-      this.encode([draft]),
-      this.#revision === -1 ? "no-stream" : this.#revision,
-      { seal },
-    );
-    if (result.ok) this.#revision = result.revision;
-    this.#lastSign = Date.now();
+    for (;;) {
+      const events = this.encode([draft]);
+      const expected = this.#revision === -1 ? "no-stream" : this.#revision;
+      const result = await this.appending(
+        events,
+        this.#log.append(writerStream(this.id), events, expected, { seal }),
+      );
+      this.#lastSign = Date.now();
+      this.#revision = result.ok ? result.revision : result.actualRevision;
+      if (result.ok) return;
+      // Nobody else writes here: an earlier event landed although its answer was lost.
+      this.takeBack(events);
+      if (draft.type === "WriterStarted") return;
+    }
   }
 
   #describe(): WriterDescription {
