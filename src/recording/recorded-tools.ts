@@ -30,7 +30,7 @@ export function recordedTools<Tools extends object>(turn: Turn, tools: Tools): T
     const wrap = isGenerator ? generatorFrom : functionFrom;
     const started = (input: unknown, options: ExecutionOptions) =>
       recordStart(turn, calls, name, input, options);
-    return [name, Object.assign(Object.create(tool) as object, tool, { execute: wrap(bound, started) })];
+    return [name, { ...tool, execute: wrap(bound, started) }];
   });
   return Object.fromEntries(entries) as Tools;
 }
