@@ -29,9 +29,15 @@ export type {
 export { type UIMessagesOptions, toUIMessages } from "./store/ui-messages.ts";
 export type * from "./store/ui-message-types.ts";
 export { fromModelMessages } from "./store/prompt-to-messages.ts";
+export { MISSING_RESULT_TEXT, type MissingResult } from "./store/tool-model-parts.ts";
 
 // Streams of models.
-export { type RecordStreamOptions, type RecordedStream, recordStream } from "./recording/record-ai-stream.ts";
+export {
+  type PendingApproval,
+  type RecordStreamOptions,
+  type RecordedStream,
+  recordStream,
+} from "./recording/record-ai-stream.ts";
 export { recordedTools } from "./recording/recorded-tools.ts";
 export { type RecordOptions, type RecordSummary, recordLines } from "./recording/record-stream.ts";
 export { type TurnVerb, applyVerb } from "./recording/turn-verb.ts";
