@@ -1,6 +1,7 @@
 import type { CommittedState } from "./committed-state.ts";
 import type { StreamRow } from "./log-tables.ts";
 import { type StoredEvent, encodePackedRow } from "./stored-rows.ts";
+import { liveEvents } from "./stream-pages.ts";
 
 /** A stream with so many hot events is packed. */
 export const PACKED_AT_EVENTS = 64;
@@ -50,15 +51,16 @@ export class Packer {
 
   /**
    * Packs a stream's hot events and, behind them, events that are being appended.
+   * @throws {DamageError} `missing-events` rather than number what is left anew.
    * @returns the stream's row, undefined for a stream that has never been packed and has nothing to pack.
    */
   pack(stream: string, appended: readonly StoredEvent[] = []): StreamRow | undefined {
-    const { tables, hot } = this.#state;
+    const { tables } = this.#state;
     this.#due.delete(stream);
     const known = tables.stream(stream);
     const packedHead = known?.headRevision ?? -1;
     // Another process, or a crashed one, may have packed some of them already.
-    const events = [...hot.stream(stream).filter((event) => event.revision > packedHead), ...appended];
+    const events = [...liveEvents(this.#state, stream, packedHead), ...appended];
     const last = events.at(-1);
     const first = events[0];
     if (first === undefined || last === undefined) {

@@ -85,18 +85,20 @@ function readBackwards(state: CommittedState, { stream, from, limit }: StreamPag
   return { events, next: next >= oldest ? next : undefined };
 }
 
-/** The hot events that no packed row holds. @throws {DamageError} `missing-events` where one is lost. */
-function liveEvents(state: CommittedState, stream: string, packedHead: number): readonly StoredEvent[] {
+/** The hot events that no packed row holds, without gaps. @throws {DamageError} `missing-events` where one is lost. */
+export function liveEvents(
+  state: CommittedState,
+  stream: string,
+  packedHead: number,
+): readonly StoredEvent[] {
   const hot = state.hot.stream(stream);
   const live =
     hot[0] !== undefined && hot[0].revision > packedHead
       ? hot
       : hot.filter((event) => event.revision > packedHead);
-  const first = live[0];
   const last = live.at(-1);
-  if (first === undefined || last === undefined) return live;
-  if (first.revision !== packedHead + 1) throw missingEvents(stream, packedHead + 1);
-  if (last.revision !== packedHead + live.length) throw missingEvents(stream, packedHead + 1);
+  if (last !== undefined && last.revision !== packedHead + live.length)
+    throw missingEvents(stream, packedHead + 1);
   return live;
 }
 

@@ -4,7 +4,7 @@ import type { EventLog } from "../../../src/log/event-log.ts";
 import { Database } from "../../../src/log/sqlite/engine.ts";
 import { openSqliteEventLog } from "../../../src/log/sqlite/sqlite-event-log.ts";
 import { gather } from "../../../src/testing/check-log-integrity.ts";
-import { sampleEvent, sampleEvents } from "./sample-log.ts";
+import { appendOneByOne, sampleEvent, sampleEvents } from "./sample-log.ts";
 import { tempFolders } from "./temp-folder.ts";
 
 const newFolder = tempFolders();
@@ -86,6 +86,23 @@ describe("a damaged row", () => {
         code: "missing-events",
       });
     });
+  });
+
+  it("of hot events that is gone is noticed, and what is left is not numbered anew", async () => {
+    const path = join(await newFolder(), "log.db");
+    const log = await openSqliteEventLog(path);
+    await appendOneByOne(log, "a", 5);
+    await log.close();
+    const database = new Database(path);
+    database.exec("DELETE FROM hot WHERE position = 2");
+    database.close();
+    const damaged = await openSqliteEventLog(path);
+    await expect(gather(damaged.readStream("a"))).rejects.toMatchObject({ code: "missing-events" });
+    await expect(damaged.append("a", [sampleEvent()], "any", { seal: true })).rejects.toMatchObject({
+      code: "missing-events",
+    });
+    expect(await damaged.append("b", [sampleEvent()], "no-stream")).toMatchObject({ ok: true, position: 5 });
+    await damaged.close();
   });
 
   it("errors a subscription that reaches it", async () => {

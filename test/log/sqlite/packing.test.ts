@@ -190,4 +190,17 @@ describe("truncation", () => {
       expect(hot[0]).not.toContain("secret");
     });
   });
+
+  it("of hot events is seen by another process that remembers them", async () => {
+    await withLog({}, async (log, path) => {
+      const other = await openSqliteEventLog(path, { internals: { ownConnection: true } });
+      await appendOneByOne(log, "a", 5);
+      expect(await gather(other.readAll())).toHaveLength(5);
+      await log.truncate("a", 4);
+      for (const events of [other.readAll(), other.readStream("a")]) {
+        expect((await gather(events)).map((event) => event.revision)).toEqual([4]);
+      }
+      await other.close();
+    });
+  });
 });
