@@ -49,7 +49,8 @@ async function printEvents(
     import("../events/conversation-event.ts"),
     import("./find-session.ts"),
   ]);
-  const stream = conversationStream(await findSession(store, argument));
+  const { sessionId } = await findSession(store, argument);
+  const stream = conversationStream(sessionId);
   const range = { ...(from === undefined ? {} : { from }), ...(limit === undefined ? {} : { limit }) };
   for await (const event of store.log.readStream(stream, range)) {
     await out.line(json === true ? terminalJson(toJson(event)) : eventLine(event, out));

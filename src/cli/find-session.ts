@@ -8,20 +8,28 @@ import type { EventLog } from "../log/event-log.ts";
 import type { ConversationStore } from "../store/conversation-store.ts";
 import { checkSessionId } from "../store/message-input.ts";
 
+export interface FoundSession {
+  sessionId: string;
+  /** Its newest event is its deletion: it has a history and is no session now. */
+  isDeleted: boolean;
+}
+
 /**
  * The session that an argument names, which has events; `last` is the one of the newest event.
  * @throws {NotFoundError} `session-not-found`, `no-sessions`
  * @throws {InvalidInputError} `invalid-session-id`
  */
-export async function findSession(store: ConversationStore, argument: string): Promise<string> {
+export async function findSession(store: ConversationStore, argument: string): Promise<FoundSession> {
   checkSessionId(argument);
   if (argument !== "last") {
-    for await (const _event of store.log.readStream(conversationStream(argument), { limit: 1 }))
-      return argument;
+    const newest = { direction: "backwards", limit: 1 } as const;
+    for await (const { type } of store.log.readStream(conversationStream(argument), newest)) {
+      return { sessionId: argument, isDeleted: type === "SessionDeleted" };
+    }
     throw sessionNotFound(argument);
   }
   const newest = await newestSession(store.log);
-  if (newest !== undefined) return newest;
+  if (newest !== undefined) return { sessionId: newest, isDeleted: false };
   throw new NotFoundError("no-sessions", "The store has no sessions yet.");
 }
 

@@ -1,7 +1,6 @@
 import type { Command } from "commander";
-import type { Conversation } from "../projections/conversation.ts";
 import type { Point } from "../projections/point.ts";
-import type { StoredMessage } from "../projections/stored-message.ts";
+import type { SessionState } from "../projections/session-state.ts";
 import type { ConversationStore } from "../store/conversation-store.ts";
 import type { CliContext } from "./cli-context.ts";
 import { plural } from "./figures.ts";
@@ -17,12 +16,8 @@ interface ShowOptions extends StoreOption {
   json?: true;
 }
 
-/** What the command prints, from one fold. */
-interface ShownSession {
+interface ShownSession extends SessionState {
   sessionId: string;
-  revision: number;
-  title: string | undefined;
-  messages: StoredMessage[];
 }
 
 const DEFAULT_LIMIT = 50;
@@ -74,17 +69,11 @@ async function readSession(
   argument: string,
   point: Point | undefined,
 ): Promise<ShownSession> {
-  const [{ foldTo }, { toStoredMessage }, events, sessions] = await Promise.all([
-    import("../projections/point.ts"),
-    import("../projections/stored-message.ts"),
-    import("../events/conversation-event.ts"),
-    import("./find-session.ts"),
-  ]);
-  const sessionId = await sessions.findSession(store, argument);
-  const state: Conversation = await foldTo(store.log.readStream(events.conversationStream(sessionId)), point);
-  if (point === undefined && !state.exists) throw sessions.sessionNotFound(sessionId);
-  const { revision, title } = state;
-  return { sessionId, revision, title, messages: state.messages.current().map(toStoredMessage) };
+  const { findSession, sessionNotFound } = await import("./find-session.ts");
+  const { sessionId, isDeleted } = await findSession(store, argument);
+  if (point !== undefined) return { sessionId, ...(await store.history(sessionId, { at: point })) };
+  if (isDeleted) throw sessionNotFound(sessionId);
+  return { sessionId, ...(await store.readSession(sessionId)) };
 }
 
 async function print(
