@@ -3,9 +3,13 @@ import { isRecord, text } from "./json-access.ts";
 import { OpenAiChatReader } from "./openai-chat-reader.ts";
 import { OpenAiResponsesReader } from "./openai-responses-reader.ts";
 import type { StreamReader } from "./stream-reader.ts";
+import { TurnVerbReader } from "./turn-verb-reader.ts";
 
 export const providerProtocols = ["openai-chat", "openai-responses", "anthropic"] as const;
 export type ProviderProtocol = (typeof providerProtocols)[number];
+
+/** Of what a provider sends, or of this library's own, which has to be named. */
+export type RecordProtocol = ProviderProtocol | "turnlog";
 
 /** The protocol that a chunk is of; undefined where it could be of any, or is of none that is known. */
 export function detectProtocol(chunk: unknown): ProviderProtocol | undefined {
@@ -20,7 +24,7 @@ export function detectProtocol(chunk: unknown): ProviderProtocol | undefined {
   return isChat || (chunk["error"] ?? undefined) !== undefined ? "openai-chat" : undefined;
 }
 
-export function createStreamReader(protocol: ProviderProtocol): StreamReader {
+export function createStreamReader(protocol: RecordProtocol): StreamReader {
   switch (protocol) {
     case "openai-chat":
       return new OpenAiChatReader();
@@ -28,5 +32,7 @@ export function createStreamReader(protocol: ProviderProtocol): StreamReader {
       return new OpenAiResponsesReader();
     case "anthropic":
       return new AnthropicReader();
+    case "turnlog":
+      return new TurnVerbReader();
   }
 }

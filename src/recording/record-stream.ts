@@ -3,12 +3,13 @@ import { InvalidInputError, errorCode } from "../errors.ts";
 import type { Usage } from "../events/stored-part.ts";
 import type { Turn } from "../store/turn.ts";
 import { InterruptibleIterator } from "./interruptible-iterator.ts";
-import { type ProviderProtocol, createStreamReader, detectProtocol } from "./detect-protocol.ts";
+import { type RecordProtocol, createStreamReader, detectProtocol } from "./detect-protocol.ts";
 import { KindCounts } from "./kind-counts.ts";
 import { parseLine } from "./json-line.ts";
 import { type StreamLine, streamLines } from "./stream-lines.ts";
 import type { StreamReader } from "./stream-reader.ts";
 import { type TurnVerb, applyVerb } from "./turn-verb.ts";
+import { type FailedCall, type RefusedVerb, VerbCalls, type VerbReports } from "./verb-calls.ts";
 
 export interface RecordProgress {
   /** The line that was recorded just now; not durable yet. */
@@ -19,12 +20,16 @@ export interface RecordProgress {
 }
 
 export interface RecordOptions {
-  /** Default: auto, told from the first chunk that is known. */
-  protocol?: "auto" | ProviderProtocol | undefined;
+  /** Default: auto, a provider's, told from the first chunk that is known. */
+  protocol?: "auto" | RecordProtocol | undefined;
   /** How long to wait between chunks, ms. Default 0. */
   paceMs?: number | undefined;
   /** Called after each chunk. What it throws ends the recording. */
   onProgress?: ((progress: RecordProgress) => void) | undefined;
+  /** Protocol turnlog: everything up to this line is durable. Called after each structural verb and flush, in order. */
+  onDurable?: ((line: number) => void | Promise<void>) | undefined;
+  /** Protocol turnlog: the turn refused a call and goes on without it. */
+  onRefused?: ((refused: RefusedVerb) => void | Promise<void>) | undefined;
   /** Ends the turn as aborted. */
   signal?: AbortSignal | undefined;
 }
@@ -38,7 +43,9 @@ export interface RecordError {
 
 export interface RecordSummary {
   /** Undefined where no chunk told. */
-  protocol: ProviderProtocol | undefined;
+  protocol: RecordProtocol | undefined;
+  /** The last line that was read; 0 where there was none. */
+  line: number;
   /** JSON values read. */
   chunks: number;
   /** Kinds that were not understood, and how often each came. */
@@ -46,6 +53,8 @@ export interface RecordSummary {
   /** Pieces of text, reasoning and tool input. */
   deltas: number;
   toolCalls: number;
+  /** Calls that the turn refused, going on without them: protocol turnlog only. */
+  refused: number;
   outcome: "finished" | "failed" | "aborted";
   finishReason?: string | undefined;
   usage?: Usage | undefined;
@@ -53,11 +62,9 @@ export interface RecordSummary {
   error?: RecordError | undefined;
 }
 
-/** Structural calls that may be on their way at once before the recording waits for them. */
-const MOST_OUTSTANDING = 64;
-
 /**
- * Records a provider's stream, one JSON chunk a line, as the turn: each chunk as it arrives, then the turn's end.
+ * Records a stream, one JSON chunk a line, as the turn: each chunk as it arrives, then the turn's end. The chunks
+ * are a provider's, or verbs of the turn (protocol turnlog, see docs/record-protocol.md).
  * Bad input never throws: the turn ends as failed, and the summary says why and where. It stops reading at a
  * failure. After an abort it does not wait for an input that is silent; the caller closes that.
  *
@@ -83,19 +90,30 @@ class Recorder {
   readonly #turn: Turn;
   readonly #options: RecordOptions;
   readonly #summary: Omit<RecordSummary, "outcome" | "unknownKinds">;
-  readonly #outstanding = new Set<Promise<void>>();
+  readonly #calls: VerbCalls;
   readonly #undetected = new KindCounts();
   #reader: StreamReader | undefined;
-  #line = 0;
   #outcome: RecordSummary["outcome"] | undefined;
-  #failure: { error: unknown } | undefined;
 
   constructor(turn: Turn, options: RecordOptions) {
     this.#turn = turn;
     this.#options = options;
     const { protocol = "auto" } = options;
-    this.#summary = { protocol: undefined, chunks: 0, deltas: 0, toolCalls: 0 };
+    this.#summary = { protocol: undefined, line: 0, chunks: 0, deltas: 0, toolCalls: 0, refused: 0 };
+    this.#calls = new VerbCalls(turn, protocol === "turnlog" ? this.#reports() : {});
     if (protocol !== "auto") this.#useProtocol(protocol);
+  }
+
+  /** Of a provider's stream a refused call is an error: nobody is there to answer it. */
+  #reports(): VerbReports {
+    const { onDurable, onRefused } = this.#options;
+    return {
+      onDurable,
+      onRefused: (refused) => {
+        this.#summary.refused++;
+        return onRefused?.(refused);
+      },
+    };
   }
 
   async run(input: AsyncIterable<Uint8Array | string>): Promise<RecordSummary> {
@@ -127,7 +145,7 @@ class Recorder {
 
   async #recordLine(line: StreamLine): Promise<void> {
     if (this.#summary.chunks > 0 && !(await this.#pace())) return this.#abort();
-    this.#line = line.number;
+    this.#summary.line = line.number;
     const chunk = parseLine(line);
     if ("code" in chunk) return this.#fail(chunk.code, chunk.message);
     this.#summary.chunks++;
@@ -159,11 +177,11 @@ class Recorder {
       }
       this.#useProtocol(protocol);
     }
-    const verbs = this.#reader?.read(chunk) ?? [];
+    const verbs = this.#reader?.read(chunk, this.#summary.line) ?? [];
     return verbs === "unknown" ? [] : verbs;
   }
 
-  #useProtocol(protocol: ProviderProtocol): void {
+  #useProtocol(protocol: RecordProtocol): void {
     this.#summary.protocol = protocol;
     this.#reader = createStreamReader(protocol);
   }
@@ -194,38 +212,20 @@ class Recorder {
       case "reasoning":
       case "tool-input-delta":
         if (verb.text !== "") this.#summary.deltas++;
-        // Resolves at once as a rule, and later when the log does not keep up.
-        await this.#track(applyVerb(this.#turn, verb));
         break;
       case "tool-call":
         this.#summary.toolCalls++;
-        void this.#track(applyVerb(this.#turn, verb));
         break;
-      default:
-        void this.#track(applyVerb(this.#turn, verb));
     }
-    if (this.#outstanding.size >= MOST_OUTSTANDING) await this.#settle();
-    if (this.#failure !== undefined) await this.#failAsTurnDid(this.#failure.error);
-  }
-
-  /** Never rejects: the first failure is kept and dealt with in turn. */
-  #track(call: Promise<void>): Promise<void> {
-    const tracked: Promise<void> = call
-      .catch((error: unknown) => {
-        this.#failure ??= { error };
-      })
-      .finally(() => this.#outstanding.delete(tracked));
-    this.#outstanding.add(tracked);
-    return tracked;
-  }
-
-  async #settle(): Promise<void> {
-    await Promise.all(this.#outstanding);
+    await this.#calls.make(verb, this.#summary.line);
+    const failed = this.#calls.takeFailure();
+    if (failed !== undefined) await this.#failAsTurnDid(failed);
   }
 
   async #end(verb: Extract<TurnVerb, { verb: "finish" | "fail" | "abort" }>): Promise<void> {
-    await this.#settle();
-    if (this.#failure !== undefined) return this.#failAsTurnDid(this.#failure.error);
+    await this.#calls.settle();
+    const failed = this.#calls.takeFailure();
+    if (failed !== undefined) return this.#failAsTurnDid(failed);
     await applyVerb(this.#turn, verb);
     if (verb.verb === "finish") this.#outcome = "finished";
     else if (verb.verb === "fail") this.#outcome = "failed";
@@ -236,18 +236,15 @@ class Recorder {
     }
     this.#summary.finishReason = verb.finishReason;
     this.#summary.usage = verb.usage;
-    if (verb.verb === "fail") this.#summary.error = { ...verb.error, line: this.#line };
+    if (verb.verb === "fail") this.#summary.error = { ...verb.error, line: this.#summary.line };
   }
 
   /**
    * The turn refused a call for what was in it (`event-too-large`): bad input. Anything else is the log's failure,
    * or the turn is no longer ours.
    */
-  async #failAsTurnDid(error: unknown): Promise<void> {
-    if (error instanceof InvalidInputError) {
-      this.#failure = undefined;
-      return this.#fail(error.code, `line ${this.#line}: ${error.message}`);
-    }
+  async #failAsTurnDid({ error, line }: FailedCall): Promise<void> {
+    if (error instanceof InvalidInputError) return this.#fail(error.code, `line ${line}: ${error.message}`);
     if (this.#options.signal?.aborted === true && errorCode(error) === "turn-ended") return this.#abort();
     throw error;
   }
@@ -259,7 +256,7 @@ class Recorder {
   async #abort(): Promise<void> {
     const reason: unknown = this.#options.signal?.reason;
     const message = reason instanceof Error ? reason.message : undefined;
-    await this.#settle();
+    await this.#calls.settle();
     try {
       await this.#turn.abort(message);
     } catch (error) {

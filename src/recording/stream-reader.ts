@@ -27,15 +27,20 @@ export abstract class StreamReader {
   #stepsEnded = 0;
   #lastReason: FinishReason | undefined;
   #isOver = false;
+  #line = 0;
 
   /** Kinds of chunks, blocks and fields that were not understood, and how often each came. */
   get unknownKinds(): ReadonlyMap<string, number> {
     return this.#unknownKinds.counts;
   }
 
-  /** What the chunk says; "unknown" where nothing of it was understood. Nothing follows a failure. */
-  read(chunk: unknown): readonly TurnVerb[] | "unknown" {
+  /**
+   * What the chunk says; "unknown" where nothing of it was understood. Nothing follows a failure.
+   * @param line of the input, for messages
+   */
+  read(chunk: unknown, line = 0): readonly TurnVerb[] | "unknown" {
     if (this.#isOver) return [];
+    this.#line = line;
     this.#verbs = [];
     this.#sawUnknown = false;
     if (isRecord(chunk)) this.readChunk(chunk);
@@ -52,7 +57,7 @@ export abstract class StreamReader {
       this.fail(
         "stream-ended-early",
         this.hasOpenMessage
-          ? "The input ended before the model's message did."
+          ? `The input ended before ${this.whatIsOpen} did.`
           : "The input ended before a message began.",
       );
     } else {
@@ -74,6 +79,16 @@ export abstract class StreamReader {
 
   /** True while a message has begun and its own end has not come. */
   protected abstract get hasOpenMessage(): boolean;
+
+  /** In words. */
+  protected get whatIsOpen(): string {
+    return "the model's message";
+  }
+
+  /** The line that is being read. */
+  protected get line(): number {
+    return this.#line;
+  }
 
   protected say(...verbs: readonly TurnVerb[]): void {
     if (!this.#isOver) this.#verbs.push(...verbs);

@@ -16,13 +16,14 @@ const toolEnd = { durationMs: z.number().min(0).optional(), providerMetadata };
 const usage: z.ZodType<Usage> = usageSchema;
 const ending = { finishReason: z.string().optional(), usage: usage.optional() };
 
+/** Strict: a misspelt field would be lost without a word. */
 export const turnVerbSchema = z.discriminatedUnion("verb", [
-  z.object({ verb: z.literal("text"), ...delta }),
-  z.object({ verb: z.literal("reasoning"), ...delta }),
-  z.object({ verb: z.literal("tool-input-start"), ...call }),
-  z.object({ verb: z.literal("tool-input-delta"), toolId, text: z.string() }),
-  z.object({ verb: z.literal("tool-call"), ...call, input: z.string().optional() }),
-  z.object({
+  z.strictObject({ verb: z.literal("text"), ...delta }),
+  z.strictObject({ verb: z.literal("reasoning"), ...delta }),
+  z.strictObject({ verb: z.literal("tool-input-start"), ...call }),
+  z.strictObject({ verb: z.literal("tool-input-delta"), toolId, text: z.string() }),
+  z.strictObject({ verb: z.literal("tool-call"), ...call, input: z.string().optional() }),
+  z.strictObject({
     verb: z.literal("tool-approval"),
     toolId,
     approval: z.enum(["requested", "approved", "denied"]),
@@ -30,12 +31,12 @@ export const turnVerbSchema = z.discriminatedUnion("verb", [
     reason: z.string().optional(),
     providerMetadata,
   }),
-  z.object({ verb: z.literal("tool-started"), toolId }),
-  z.object({ verb: z.literal("tool-result"), toolId, output: z.unknown(), ...toolEnd }),
-  z.object({ verb: z.literal("tool-error"), toolId, errorText: z.string(), ...toolEnd }),
-  z.object({ verb: z.literal("source"), source: z.record(z.string(), z.unknown()) }),
+  z.strictObject({ verb: z.literal("tool-started"), toolId }),
+  z.strictObject({ verb: z.literal("tool-result"), toolId, output: z.unknown(), ...toolEnd }),
+  z.strictObject({ verb: z.literal("tool-error"), toolId, errorText: z.string(), ...toolEnd }),
+  z.strictObject({ verb: z.literal("source"), source: z.record(z.string(), z.unknown()) }),
   z
-    .object({
+    .strictObject({
       verb: z.literal("file"),
       mediaType: z.string(),
       filename: z.string().optional(),
@@ -44,15 +45,15 @@ export const turnVerbSchema = z.discriminatedUnion("verb", [
       providerMetadata,
     })
     .refine((file) => (file.data === undefined) !== (file.url === undefined), "needs one of data and url"),
-  z.object({ verb: z.literal("step-finish"), ...ending, providerMetadata }),
-  z.object({ verb: z.literal("finish"), ...ending }),
-  z.object({
+  z.strictObject({ verb: z.literal("step-finish"), ...ending, providerMetadata }),
+  z.strictObject({ verb: z.literal("finish"), ...ending }),
+  z.strictObject({
     verb: z.literal("fail"),
-    error: z.object({ message: z.string(), code: z.string().optional() }),
+    error: z.strictObject({ message: z.string(), code: z.string().optional() }),
     ...ending,
   }),
-  z.object({ verb: z.literal("abort"), reason: z.string().optional() }),
-  z.object({ verb: z.literal("flush") }),
+  z.strictObject({ verb: z.literal("abort"), reason: z.string().optional() }),
+  z.strictObject({ verb: z.literal("flush") }),
 ]);
 
 export type TurnVerb = z.infer<typeof turnVerbSchema>;

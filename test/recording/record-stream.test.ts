@@ -10,10 +10,12 @@ describe("recordLines", () => {
     const { summary, message, parts } = await record(good);
     expect(summary).toEqual({
       protocol: "openai-chat",
+      line: 3,
       chunks: 3,
       unknownKinds: {},
       deltas: 2,
       toolCalls: 0,
+      refused: 0,
       outcome: "finished",
       finishReason: "stop",
       usage: undefined,
