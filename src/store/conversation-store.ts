@@ -15,6 +15,7 @@ import {
 } from "../projections/session-index.ts";
 import { type SessionState, toSessionState } from "../projections/session-state.ts";
 import { type StoredMessage, toStoredMessage } from "../projections/stored-message.ts";
+import { CallOrder } from "./call-order.ts";
 import { FlushScheduler } from "./flush-scheduler.ts";
 import { MessageIds } from "./message-ids.ts";
 import {
@@ -30,7 +31,7 @@ import { type ModelMessagesOptions, toModelMessages } from "./model-messages.ts"
 import { expandPrompt } from "./prompt-to-messages.ts";
 import * as commands from "./session-commands.ts";
 import { SessionCache } from "./session-cache.ts";
-import type { Session } from "./session.ts";
+import type { Command, RunOptions, Session } from "./session.ts";
 import { type RecoverOptions, TurnRecovery, type UnendedTurnReport } from "./recovery.ts";
 import { SessionViews } from "./session-views.ts";
 import {
@@ -66,6 +67,7 @@ export class ConversationStore {
   readonly #writer: Writer;
   readonly #messageIds: MessageIds;
   readonly #sessions: SessionCache;
+  readonly #calls: CallOrder;
   readonly #scheduler: FlushScheduler;
   readonly #openTurns = new Set<TurnWriter>();
   readonly #recovery: TurnRecovery;
@@ -93,6 +95,7 @@ export class ConversationStore {
       views: new SessionViews(views?.views, (error) => views?.onDamage(error)),
     };
     this.#sessions = new SessionCache(services, options.cachedSessions ?? 1000);
+    this.#calls = new CallOrder(this.#sessions, this.#messageIds);
     this.#recovery = new TurnRecovery(
       this.#sessions,
       this.#directory,
@@ -116,12 +119,12 @@ export class ConversationStore {
     options: SaveMessageOptions = {},
   ): Promise<number> {
     const message = toMessageInput(role, content, options);
-    return this.#session(sessionId).run(commands.saveMessage(message));
+    return this.#run(sessionId, commands.saveMessage(message));
   }
 
   /** Appends an empty assistant message (content `"[]"`) before the model starts, and returns its id. */
   async appendAssistantStub(sessionId: string): Promise<number> {
-    return this.#session(sessionId).run(commands.appendStub());
+    return this.#run(sessionId, commands.appendStub());
   }
 
   /**
@@ -130,24 +133,23 @@ export class ConversationStore {
    * @throws `message-not-found`, `invalid-message-id`, `invalid-branches`, `branch-not-found`, `event-too-large`
    */
   async updateBranches(id: number, content: string, branchesJson = "", activeBranch = 0): Promise<void> {
-    const session = await this.#sessionOfMessage(id);
-    return session.run(commands.updateBranches(session.id, id, content, branchesJson, activeBranch));
+    return this.#runOnMessage(id, (sessionId) =>
+      commands.updateBranches(sessionId, id, content, branchesJson, activeBranch),
+    );
   }
 
   /** Ends the turn of a stub that was filled by updateBranches, or of a turn whose writer is gone. @throws `turn-ended` */
   async endTurn(id: number, outcome: Outcome, options: { usage?: Usage | undefined } = {}): Promise<void> {
-    const session = await this.#sessionOfMessage(id);
     const usage = options.usage === undefined ? undefined : (toJsonObject({ ...options.usage }) as Usage);
-    return session.run(commands.endTurn(session.id, id, outcome, usage));
+    return this.#runOnMessage(id, (sessionId) => commands.endTurn(sessionId, id, outcome, usage));
   }
 
   /** Begins an assistant turn: the user's message, the stub and the turn's beginning in one append. */
   async beginTurn(sessionId: string, options: BeginTurnOptions = {}): Promise<TurnWriter> {
-    const session = this.#session(sessionId);
     const turnId = randomUUID();
     const command = commands.beginTurn(turnId, toUserMessage(options.user), options.model);
-    const messageId = await session.run(command);
-    return this.#openTurn(session, turnId, messageId, options.signal);
+    const messageId = await this.#run(sessionId, command);
+    return this.#openTurn(this.#sessions.get(sessionId), turnId, messageId, options.signal);
   }
 
   /**
@@ -155,16 +157,14 @@ export class ConversationStore {
    * same append. Where there is none, or a user message after it, a new turn begins.
    */
   async regenerate(sessionId: string, options: Omit<BeginTurnOptions, "user"> = {}): Promise<TurnWriter> {
-    const session = this.#session(sessionId);
     const turnId = randomUUID();
-    const messageId = await session.run(commands.regenerate(turnId, options.model));
-    return this.#openTurn(session, turnId, messageId, options.signal);
+    const messageId = await this.#run(sessionId, commands.regenerate(turnId, options.model));
+    return this.#openTurn(this.#sessions.get(sessionId), turnId, messageId, options.signal);
   }
 
   /** Shows another variant of a message: an index into `[...branches, content]`. @throws `turn-open`, `branch-not-found` */
   async selectBranch(id: number, index: number): Promise<void> {
-    const session = await this.#sessionOfMessage(id);
-    return session.run(commands.selectBranch(session.id, id, index));
+    return this.#runOnMessage(id, (sessionId) => commands.selectBranch(sessionId, id, index));
   }
 
   #openTurn(
@@ -280,7 +280,7 @@ export class ConversationStore {
   ): Promise<void> {
     const replacements = expandPrompt(messages).flatMap(toReplacement);
     const command = commands.replaceMessages(sessionId, replacements);
-    return this.#session(sessionId).run(command, { readFirst: true });
+    return this.#run(sessionId, command, { readFirst: true });
   }
 
   /** The whole session with the revision that it is as of. */
@@ -293,7 +293,7 @@ export class ConversationStore {
     sessionId: string,
     compaction: commands.Compaction,
   ): Promise<{ summaryId: number | undefined } | undefined> {
-    return this.#session(sessionId).run(commands.compactMessages(compaction), { readFirst: true });
+    return this.#run(sessionId, commands.compactMessages(compaction), { readFirst: true });
   }
 
   async countMessages(sessionId: string): Promise<number> {
@@ -328,12 +328,12 @@ export class ConversationStore {
       ...(title === undefined ? {} : { title }),
       ...(metadata === undefined ? {} : { metadata: metadata && toJsonObject(metadata) }),
     });
-    return this.#session(sessionId).run(command);
+    return this.#run(sessionId, command);
   }
 
   /** Deletes the session: it is listed no more and starts empty when used again. Unknown: nothing happens. */
   async deleteSession(sessionId: string): Promise<void> {
-    return this.#session(sessionId).run(commands.deleteSession());
+    return this.#run(sessionId, commands.deleteSession());
   }
 
   /** Writes what is buffered and releases everything. Turns stay open: their writer is gone, not they. */
@@ -342,7 +342,8 @@ export class ConversationStore {
     this.#isClosed = true;
     const turns = [...this.#openTurns];
     const flushed = await Promise.allSettled(turns.map((turn) => turn.detach()));
-    await this.#sessions.drain();
+    this.#scheduler.stop();
+    await this.#calls.idle();
     const closed = await Promise.allSettled([this.#writer.stop()]);
     this.#views?.close();
     await this.#log.close();
@@ -360,9 +361,15 @@ export class ConversationStore {
     return this.#sessions.get(sessionId);
   }
 
-  async #sessionOfMessage(id: number): Promise<Session> {
+  async #run<T>(sessionId: string, command: Command<T>, options?: RunOptions): Promise<T> {
     this.#checkOpen();
-    return this.#sessions.get(await this.#messageIds.sessionOf(id));
+    checkSessionId(sessionId);
+    return this.#calls.run(sessionId, command, options);
+  }
+
+  async #runOnMessage<T>(id: number, command: (sessionId: string) => Command<T>): Promise<T> {
+    this.#checkOpen();
+    return this.#calls.runOnMessage(id, command);
   }
 
   #checkOpen(): void {

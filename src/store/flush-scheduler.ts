@@ -24,6 +24,14 @@ export class FlushScheduler {
     this.#timer = this.#intervalMs === 0 ? setImmediate(end) : setTimeout(end, this.#intervalMs);
   }
 
+  /** Forgets the open window: its turns have been flushed otherwise. */
+  stop(): void {
+    clearTimeout(this.#timer as NodeJS.Timeout | undefined);
+    clearImmediate(this.#timer as NodeJS.Immediate | undefined);
+    this.#timer = undefined;
+    this.#waiting.clear();
+  }
+
   #endWindow(): void {
     this.#timer = undefined;
     const targets = [...this.#waiting];

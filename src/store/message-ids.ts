@@ -46,15 +46,17 @@ export class MessageIds {
   }
 
   /**
-   * The session that a message id was given to.
+   * The session that a message id was given to; at once where it is known.
    * @throws {InvalidInputError} `invalid-message-id` for anything but a safe integer.
    * @throws {NotFoundError} `message-not-found` for an id of no reserved block.
    */
-  async sessionOf(messageId: number): Promise<string> {
+  sessionOf(messageId: number): string | Promise<string> {
     checkMessageId(messageId);
     const block = Math.floor(messageId / BLOCK_SIZE);
-    const known = this.#sessions.get(block);
-    if (known !== undefined) return known;
+    return this.#sessions.get(block) ?? this.#lookUp(messageId, block);
+  }
+
+  async #lookUp(messageId: number, block: number): Promise<string> {
     if (messageId > 0) {
       for await (const recorded of this.#log.readStream(MESSAGE_IDS_STREAM, { from: block, limit: 1 })) {
         const event = eventCodec.decode(recorded);
