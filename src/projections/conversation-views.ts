@@ -1,8 +1,8 @@
 import { rename, stat } from "node:fs/promises";
 import type { EventLog } from "../log/event-log.ts";
 import { retryWhileBusy } from "../log/sqlite/busy-retry.ts";
-import { Database, isBusy, isNotDatabase } from "../log/sqlite/engine.ts";
-import { DamagedView } from "./message-collection.ts";
+import { Database, type Statement, isBusy, isNotDatabase } from "../log/sqlite/engine.ts";
+import { DamagedView, StaleView } from "./message-collection.ts";
 import { ViewGeneration } from "./view-generation.ts";
 import {
   VIEWS_FORMAT,
@@ -55,6 +55,7 @@ export class ConversationViews {
   readonly path: string;
   readonly #database: Database;
   readonly #generations = new Map<number, ViewGeneration>();
+  #selectRecords: Statement | undefined;
 
   constructor(path: string, database: Database) {
     this.path = path;
@@ -75,18 +76,26 @@ export class ConversationViews {
     return retryWhileBusy(this.path, BUSY_TIMEOUT_MS, work);
   }
 
-  /** The generation in service, undefined before the first is. */
+  /** The generation in service, whatever made it; undefined before the first is. */
   current(): GenerationRecord | undefined {
     return this.records().find(({ state }) => state === "current");
   }
 
+  /**
+   * The generation in service, where it is this log's and this fold's: a process of another version of turnlog may
+   * have put its own there since the views were opened.
+   */
+  serving(logId: string): GenerationRecord | undefined {
+    const current = this.current();
+    return current?.logId === logId && current.foldVersion === FOLD_VERSION ? current : undefined;
+  }
+
   records(): GenerationRecord[] {
-    const rows = this.#database
-      .prepare(
-        `SELECT generation, state, log_id, fold_version, checkpoint, checkpoint_event, highest, highest_event
-          FROM generations ORDER BY generation`,
-      )
-      .all();
+    this.#selectRecords ??= this.#database.prepare(
+      `SELECT generation, state, log_id, fold_version, checkpoint, checkpoint_event, highest, highest_event
+        FROM generations ORDER BY generation`,
+    );
+    const rows = this.#selectRecords.all();
     const eventId = (value: unknown): string | undefined => (value === null ? undefined : String(value));
     return rows.map((row) => ({
       generation: Number(row[0]),
@@ -140,22 +149,13 @@ export class ConversationViews {
     createGenerationIndexes(this.#database, generation);
   }
 
-  /** Puts a generation in the place of the current one, in one transaction. Readers go over by themselves. */
-  swap(generation: number): void {
-    const { changes } = this.#statements();
-    this.write(() => {
-      changes.retire.run();
-      changes.promote.run(generation);
-    });
-  }
-
-  #statements() {
-    return {
-      changes: {
-        retire: this.#database.prepare("UPDATE generations SET state = 'retired' WHERE state = 'current'"),
-        promote: this.#database.prepare("UPDATE generations SET state = 'current' WHERE generation = ?"),
-      },
-    };
+  /**
+   * Puts a generation that was being built in the place of the current one. Readers go over by themselves. Inside a
+   * write.
+   */
+  promote(generation: number): void {
+    this.#database.exec("UPDATE generations SET state = 'retired' WHERE state = 'current'");
+    this.#database.prepare("UPDATE generations SET state = 'current' WHERE generation = ?").run(generation);
   }
 
   /** Removes a generation that is out of service, and gives its space back. */
@@ -233,7 +233,7 @@ export async function openViews(log: EventLog, options: OpenViewsOptions): Promi
     const reason = await whyUnusable(log, views);
     if (reason !== undefined) {
       warn(`The views ${options.path} are being made anew: ${reason}.`);
-      await views.whileBusy(() => discardAll(views));
+      await views.whileBusy(() => discardOutOfService(views));
     }
     await views.whileBusy(() =>
       views.write(() => {
@@ -282,13 +282,13 @@ async function checkIntegrity(views: ConversationViews): Promise<void> {
     const verdict = await views.whileBusy(() => views.database.prepare(check).get()?.[0]);
     if (verdict !== "ok") throw new DamagedView(String(verdict));
     views.read(() => {
-      for (const { generation, state } of views.records()) {
-        if (state !== "retired") views.rows(generation).list({ limit: 1, prefix: "" });
-      }
+      const current = views.current();
+      if (current !== undefined) views.rows(current.generation).list({ limit: 1, prefix: "" });
     });
-  } catch (error) {
+  } catch (cause) {
     views.close();
-    throw error;
+    // Its record says that it is in service: tables that are not there are damage.
+    throw cause instanceof StaleView ? new DamagedView("tables are missing", { cause }) : cause;
   }
 }
 
@@ -326,8 +326,11 @@ export async function isOfLog(log: EventLog, { position, eventId }: Checkpoint):
   return (await log.head()) >= position;
 }
 
-function discardAll(views: ConversationViews): void {
-  for (const { generation } of views.read(() => views.records())) views.drop(generation);
+function discardOutOfService(views: ConversationViews): void {
+  for (const { generation, state } of views.read(() => views.records())) {
+    // What is being built is the business of whoever builds it.
+    if (state !== "building") views.drop(generation);
+  }
 }
 
 export function isViewsBusy(error: unknown): boolean {

@@ -81,8 +81,9 @@ export function emptyConversation(options: { keepsContents?: boolean } = {}): Co
  */
 export function applyEvent(state: Conversation, event: ConversationEvent): void {
   if (event.revision <= state.revision) return;
-  const beginsTruncated = state.revision === -1 && event.type === "SessionDeleted";
-  if (event.revision !== state.revision + 1 && !beginsTruncated) throw gap(state, event);
+  // A purge leaves nothing before it, whether the state has seen that or not; what it says needs nothing before it.
+  const isSelfContained = event.type === "SessionDeleted";
+  if (event.revision !== state.revision + 1 && !isSelfContained) throw gap(state, event);
   try {
     fold(state, event);
   } catch (cause) {

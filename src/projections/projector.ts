@@ -2,6 +2,7 @@ import { type Subscription, filter } from "rxjs";
 import type { EventLog, LogSignal } from "../log/event-log.ts";
 import { type ConversationViews, isDamagedViews, isViewsBusy } from "./conversation-views.ts";
 import { HolderLock } from "./holder-lock.ts";
+import { StaleView } from "./message-collection.ts";
 import { type DeadLetter, ViewWriter } from "./view-writer.ts";
 
 export interface ProjectorOptions {
@@ -64,8 +65,9 @@ export class Projector {
   }
 
   #begin(): void {
-    const current = this.#views.read(() => this.#views.current());
-    if (current === undefined) return;
+    const current = this.#views.read(() => this.#views.serving(this.#log.logId));
+    // Another version of turnlog has put its views in the place of ours: they are its own to keep up to date.
+    if (current === undefined) return this.#yield();
     const writer = new ViewWriter(this.#views, current.generation, current, {
       mostSessions: MOST_SESSIONS,
       mostMessages: MOST_MESSAGES,
@@ -91,7 +93,9 @@ export class Projector {
       }
       this.#schedule(writer);
     } catch (error) {
-      this.#fail(error);
+      // Its tables are gone: a rebuild has replaced and removed the generation.
+      if (error instanceof StaleView) this.#restart();
+      else this.#fail(error);
     }
   }
 
@@ -136,10 +140,18 @@ export class Projector {
     if (!this.#isStopped) this.#begin();
   }
 
-  /** What a failed write leaves half done is dropped; the checkpoint says where to go on. */
-  #fail(error: unknown): void {
+  /** Lets go, and looks again later. */
+  #yield(): void {
     this.#end();
     this.#lock.release();
+    if (this.#isStopped) return;
+    this.#takeover = setTimeout(() => this.start(), TAKEOVER_MS);
+    this.#takeover.unref();
+  }
+
+  /** What a failed write leaves half done is dropped; the checkpoint says where to go on. */
+  #fail(error: unknown): void {
+    this.#yield();
     if (this.#isStopped) return;
     const why = isDamagedViews(error)
       ? "they are damaged: open the store again to have them made anew"
@@ -147,9 +159,7 @@ export class Projector {
     this.#warn(
       `The views ${this.#views.path} could not be brought up to date: ${why}. Queries read the log instead.`,
     );
-    if (isDamagedViews(error)) return;
-    this.#takeover = setTimeout(() => this.start(), TAKEOVER_MS);
-    this.#takeover.unref();
+    if (isDamagedViews(error)) clearTimeout(this.#takeover);
   }
 
   #end(): void {

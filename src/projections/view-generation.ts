@@ -1,5 +1,5 @@
 import { crc32 } from "node:zlib";
-import type { Database, Row, SqlValue, Statement } from "../log/sqlite/engine.ts";
+import { type Database, type Row, type SqlValue, type Statement, isBusy } from "../log/sqlite/engine.ts";
 import { SplicedText } from "../events/text-splice.ts";
 import {
   type Conversation,
@@ -70,9 +70,11 @@ export class ViewGeneration {
     name: string,
     options: { keepsContents?: boolean; isShared?: boolean } = {},
   ): ViewedConversation | undefined {
-    const row = this.#sql(
-      "SELECT session, revision, last_active, message_count, next_place, title, state, crc FROM sessions_g WHERE name = ?",
-    ).get(name);
+    const row = sqlGuard(() =>
+      this.#sql(
+        "SELECT session, revision, last_active, message_count, next_place, title, state, crc FROM sessions_g WHERE name = ?",
+      ).get(name),
+    );
     if (row === undefined) return undefined;
     const [session, revision, lastActive, count, nextPlace, title, state, crc] = row;
     if (rowChecksum([name, revision, lastActive, count, nextPlace, title, state]) !== crc)
@@ -99,18 +101,22 @@ export class ViewGeneration {
 
   #source(session: number, count: number, nextPlace: number, revision: () => number): MessageSource {
     const columns = "id, role, external_id, content, branches, facts, replaced, session, place, crc";
+    // Behind what was read, not before it: another process may write between two statements, and a revision only
+    // rises. Rows that are not past the state now were not when they were read.
     const check = (): void => {
       const row = sqlGuard(() => this.#sql("SELECT revision FROM sessions_g WHERE session = ?").get(session));
       if (row === undefined || Number(row[0]) > revision()) throw new StaleView();
     };
     const read = (where: string, ...parameters: SqlValue[]): FoldedMessage[] => {
-      check();
       const sql = `SELECT ${columns} FROM messages_g WHERE ${where}`;
-      return sqlGuard(() => this.#sql(sql).all(...parameters)).map(toMessage);
+      const rows = sqlGuard(() => this.#sql(sql).all(...parameters));
+      check();
+      return rows.map(toMessage);
     };
     const place = (id: number | undefined): number | undefined => {
       if (id === undefined) return undefined;
-      const row = this.#sql("SELECT place FROM messages_g WHERE id = ? AND session = ?").get(id, session);
+      const sql = "SELECT place FROM messages_g WHERE id = ? AND session = ?";
+      const row = sqlGuard(() => this.#sql(sql).get(id, session));
       return row === undefined ? undefined : Number(row[0]);
     };
     // Rows at or beyond the next place were appended after the conversation was loaded: it has them already.
@@ -136,7 +142,6 @@ export class ViewGeneration {
           )
           .toSorted((a, b) => b.at - a.at)[0]?.message,
       page: ({ before, after, limit, isOldestFirst, includeReplaced }: MessageRange) => {
-        check();
         const order = isOldestFirst ? "ASC" : "DESC";
         const kept = includeReplaced ? "" : "AND NOT replaced";
         const rows = read(
@@ -256,34 +261,43 @@ export class ViewGeneration {
     prefix: string;
   }): SessionInfo[] {
     const { limit, cursor, prefix } = options;
-    const rows = this.#sql(
-      `SELECT name, title, message_count, last_active FROM sessions_g
-        WHERE is_listed = 1 AND last_active <= ? AND (last_active < ? OR name > ?) AND substr(name, 1, ?) = ?
-        ORDER BY last_active DESC, name LIMIT ?`,
-    ).all(
-      cursor === undefined ? Number.MAX_SAFE_INTEGER : cursor.lastActive.getTime(),
-      cursor === undefined ? Number.MAX_SAFE_INTEGER : cursor.lastActive.getTime(),
-      cursor?.id ?? "",
-      [...prefix].length, // SQLite counts characters, not UTF-16 units.
-      prefix,
-      limit === Infinity ? -1 : limit,
+    const newest = cursor === undefined ? Number.MAX_SAFE_INTEGER : cursor.lastActive.getTime();
+    const rows = sqlGuard(() =>
+      this.#sql(
+        `SELECT name, revision, last_active, message_count, next_place, title, state, crc FROM sessions_g
+          WHERE is_listed = 1 AND last_active <= ? AND (last_active < ? OR name > ?) AND substr(name, 1, ?) = ?
+          ORDER BY last_active DESC, name LIMIT ?`,
+      ).all(
+        newest,
+        newest,
+        cursor?.id ?? "",
+        [...prefix].length, // SQLite counts characters, not UTF-16 units.
+        prefix,
+        limit === Infinity ? -1 : limit,
+      ),
     );
-    return rows.map(([name, title, count, lastActive]) => ({
-      id: String(name),
-      ...(title === null ? {} : { title: JSON.parse(String(title)) as string }),
-      messageCount: Number(count),
-      lastActive: new Date(Number(lastActive)),
-    }));
+    return rows.map((row) => {
+      const [name, , lastActive, count, , title] = row;
+      if (rowChecksum(row.slice(0, -1)) !== row.at(-1)) throw damagedRow(String(name));
+      return {
+        id: String(name),
+        ...(title === null ? {} : { title: JSON.parse(String(title)) as string }),
+        messageCount: Number(count),
+        lastActive: new Date(Number(lastActive)),
+      };
+    });
   }
 
   namesWithUnendedTurns(): string[] {
-    return this.#sql("SELECT name FROM sessions_g WHERE has_unended ORDER BY session")
-      .all()
-      .map(([name]) => String(name));
+    return sqlGuard(() =>
+      this.#sql("SELECT name FROM sessions_g WHERE has_unended ORDER BY session").all(),
+    ).map(([name]) => String(name));
   }
 
   deadLetterOf<Letter>(name: string): Letter | undefined {
-    const letter = this.#sql("SELECT dead_letter FROM sessions_g WHERE name = ?").get(name)?.[0];
+    const letter = sqlGuard(() =>
+      this.#sql("SELECT dead_letter FROM sessions_g WHERE name = ?").get(name),
+    )?.[0];
     return typeof letter === "string" ? (JSON.parse(letter) as Letter) : undefined;
   }
 
@@ -319,6 +333,7 @@ function sqlGuard<Result>(query: () => Result): Result {
   } catch (cause) {
     if (cause instanceof Error && /no such table/.test(cause.message))
       throw new StaleView("dropped", { cause });
+    if (isBusy(cause)) throw new StaleView("locked for a moment", { cause });
     throw new DamagedView(`the views cannot be read: ${String(cause)}`, { cause });
   }
 }

@@ -5,8 +5,11 @@ import { TurnlogError } from "../errors.ts";
 import { type Conversation, applyEvent, emptyConversation, skipEvent } from "./conversation.ts";
 import type { ConversationViews } from "./conversation-views.ts";
 import { type SessionDirectory, type SessionInfo, type SessionQuery, newestFirst } from "./session-index.ts";
-import { StaleView } from "./message-collection.ts";
+import { DamagedView, StaleView } from "./message-collection.ts";
 import type { ViewGeneration } from "./view-generation.ts";
+
+/** Generations that may be replaced under one query. */
+const MOST_ATTEMPTS = 100;
 
 /** A session that the log's tail has touched. */
 interface Touched {
@@ -54,14 +57,14 @@ export class ViewedSessionDirectory implements SessionDirectory {
   async #query<Result>(
     answer: (rows: ViewGeneration, touched: Map<string, Touched>) => Result,
   ): Promise<Result> {
-    for (;;) {
-      const current = this.#views.read(() => this.#views.current());
-      if (current === undefined) throw new Error("the views have no current generation");
+    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+      const current = this.#views.read(() => this.#views.serving(this.#log.logId));
+      if (current === undefined) break;
       const tail = await this.#readTail(current.checkpoint.position);
       try {
         return this.#views.read(() => {
           // Another generation is in service since, whose checkpoint may be before the tail.
-          if (this.#views.current()?.generation !== current.generation) throw new StaleView();
+          if (this.#views.serving(this.#log.logId)?.generation !== current.generation) throw new StaleView();
           const rows = this.#views.rows(current.generation);
           const touched = new Map<string, Touched>();
           for (const [name, events] of tail) touched.set(name, touch(rows, name, events));
@@ -71,6 +74,7 @@ export class ViewedSessionDirectory implements SessionDirectory {
         if (!(error instanceof StaleView)) throw error;
       }
     }
+    throw new DamagedView("no generation of this version stays in service");
   }
 
   async #readTail(after: number): Promise<Map<string, RecordedEvent[]>> {

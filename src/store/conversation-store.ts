@@ -92,7 +92,7 @@ export class ConversationStore {
       writer: this.#writer,
       messageIds: this.#messageIds,
       durability,
-      views: new SessionViews(views?.views, (error) => views?.onDamage(error)),
+      views: new SessionViews(log.logId, views?.views, (error) => views?.onDamage(error)),
     };
     this.#sessions = new SessionCache(services, options.cachedSessions ?? 1000);
     this.#calls = new CallOrder(this.#sessions, this.#messageIds);

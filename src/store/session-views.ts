@@ -1,5 +1,5 @@
 import { type Conversation, emptyConversation } from "../projections/conversation.ts";
-import { type ConversationViews, isDamagedViews } from "../projections/conversation-views.ts";
+import { type ConversationViews, isDamagedViews, isViewsBusy } from "../projections/conversation-views.ts";
 import { DamagedView, StaleView } from "../projections/message-collection.ts";
 
 /** Loads in a row before the views are given up: each means that the rows moved on meanwhile. */
@@ -10,11 +10,13 @@ const MOST_LOADS = 1000;
  * for long: the store goes on without them.
  */
 export class SessionViews {
+  readonly #logId: string;
   #views: ConversationViews | undefined;
   readonly #onDamage: (error: unknown) => void;
 
   /** @param onDamage told once, when the views are given up. */
-  constructor(views: ConversationViews | undefined, onDamage: (error: unknown) => void) {
+  constructor(logId: string, views: ConversationViews | undefined, onDamage: (error: unknown) => void) {
+    this.#logId = logId;
     this.#views = views;
     this.#onDamage = onDamage;
   }
@@ -24,12 +26,13 @@ export class SessionViews {
     if (views === undefined) return emptyConversation();
     try {
       return views.read(() => {
-        const current = views.current();
+        const current = views.serving(this.#logId);
         const loaded = current && views.rows(current.generation).load(sessionId);
         return loaded?.conversation ?? emptyConversation();
       });
     } catch (error) {
-      this.#giveUp(error);
+      // Locked for a moment, or put out of service: this once the log alone has to do.
+      if (!(error instanceof StaleView) && !isViewsBusy(error)) this.#giveUp(error);
       return emptyConversation();
     }
   }

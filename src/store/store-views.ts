@@ -1,7 +1,18 @@
 import type { EventLog } from "../log/event-log.ts";
-import { type ConversationViews, openViews, openViewsReadOnly } from "../projections/conversation-views.ts";
+import {
+  type ConversationViews,
+  isDamagedViews,
+  isViewsBusy,
+  openViews,
+  openViewsReadOnly,
+} from "../projections/conversation-views.ts";
 import { Projector } from "../projections/projector.ts";
-import type { SessionDirectory } from "../projections/session-index.ts";
+import {
+  type SessionDirectory,
+  SessionIndex,
+  type SessionInfo,
+  type SessionQuery,
+} from "../projections/session-index.ts";
 import { ViewedSessionDirectory } from "../projections/viewed-session-directory.ts";
 import type { ConversationStoreOptions } from "./store-options.ts";
 
@@ -25,19 +36,61 @@ export async function openStoreViews(
   if (views === undefined) return undefined;
   const projector = isReader || options.projector === false ? undefined : new Projector(log, views);
   projector?.start();
+  let isGivenUp = false;
+  const onDamage = (error: unknown): void => {
+    if (isGivenUp) return;
+    isGivenUp = true;
+    projector?.stop();
+    process.emitWarning(
+      `The views ${path} are damaged (${String(error)}): reading from the log instead. Open the store again, or run turnlog rebuild, to have them made anew.`,
+      "TurnlogWarning",
+    );
+  };
   return {
     views,
-    directory: new ViewedSessionDirectory(log, views),
-    onDamage: (error) => {
-      projector?.stop();
-      process.emitWarning(
-        `The views ${path} are damaged (${String(error)}): reading from the log instead. Open the store again, or run turnlog rebuild, to have them made anew.`,
-        "TurnlogWarning",
-      );
-    },
+    directory: new FallbackDirectory(new ViewedSessionDirectory(log, views), new SessionIndex(log), onDamage),
+    onDamage,
     close: () => {
       projector?.stop();
       views.close();
     },
   };
+}
+
+/** Answers from the views, and from the log once they turn out to be damaged. */
+class FallbackDirectory implements SessionDirectory {
+  readonly #viewed: SessionDirectory;
+  readonly #fromLog: SessionDirectory;
+  readonly #onDamage: (error: unknown) => void;
+  #isDamaged = false;
+
+  constructor(viewed: SessionDirectory, fromLog: SessionDirectory, onDamage: (error: unknown) => void) {
+    this.#viewed = viewed;
+    this.#fromLog = fromLog;
+    this.#onDamage = onDamage;
+  }
+
+  list(query: SessionQuery): Promise<SessionInfo[]> {
+    return this.#answer((directory) => directory.list(query));
+  }
+
+  sessionsWithUnendedTurns(): Promise<string[]> {
+    return this.#answer((directory) => directory.sessionsWithUnendedTurns());
+  }
+
+  async #answer<Result>(ask: (directory: SessionDirectory) => Promise<Result>): Promise<Result> {
+    if (!this.#isDamaged) {
+      try {
+        return await ask(this.#viewed);
+      } catch (error) {
+        // Locked for a moment: this once the log alone has to do.
+        if (!isDamagedViews(error) && !isViewsBusy(error)) throw error;
+        if (isDamagedViews(error)) {
+          this.#isDamaged = true;
+          this.#onDamage(error);
+        }
+      }
+    }
+    return ask(this.#fromLog);
+  }
 }
