@@ -78,9 +78,13 @@ function partsContent(content: unknown): string {
     try {
       return JSON.stringify(result.data);
     } catch (cause) {
-      throw new InvalidInputError("invalid-content", `The parts cannot be written as JSON: ${String(cause)}.`, {
-        cause,
-      });
+      throw new InvalidInputError(
+        "invalid-content",
+        `The parts cannot be written as JSON: ${String(cause)}.`,
+        {
+          cause,
+        },
+      );
     }
   }
   const issue = result.error.issues[0];
