@@ -271,11 +271,13 @@ export class Session {
   ): void {
     let revision = newest - events.length;
     if (this.#state.revision < revision) return; // The next read finds them in the log.
-    for (const event of events) {
+    const stream = this.#stream;
+    for (const { id, type, data, metadata } of events) {
       revision++;
       if (revision <= this.#state.revision) continue; // A query has read it meanwhile.
-      // Made by our own encoder just now: nothing to check. The fold does not look at positions.
-      const own = { ...event, stream: this.#stream, revision, position } as unknown as ConversationEvent;
+      // Made by our own encoder just now: nothing to check. The fold does not look at positions. Written out, as
+      // a spread would cost a sixth of the whole append.
+      const own = { id, type, data, metadata, stream, revision, position } as unknown as ConversationEvent;
       this.#apply(own, source);
     }
   }
