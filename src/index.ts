@@ -12,7 +12,12 @@ export type { RecoverOptions, UnansweredTool, UnendedTurnReport } from "./store/
 export type { WriterStatus, WriterVerdict } from "./store/writer-liveness.ts";
 export { type CompactionResult, Compactor, type CompactorOptions } from "./store/compactor.ts";
 export type { MessageStatus, StoredMessage } from "./projections/stored-message.ts";
-export type { SessionInfo, SessionSize } from "./projections/session-index.ts";
+export type {
+  ReadProgress,
+  ReadProgressOptions,
+  SessionInfo,
+  SessionSize,
+} from "./projections/session-index.ts";
 export type { SessionState } from "./projections/session-state.ts";
 export { type Point, parsePoint } from "./projections/point.ts";
 

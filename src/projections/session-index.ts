@@ -31,11 +31,27 @@ export interface SessionQuery {
   prefix: string;
 }
 
+/** How far a read of the whole log has come. */
+export interface ReadProgress {
+  /** Everything up to this position has been read. */
+  position: number;
+  /** Position of the newest event when the read began. */
+  head: number;
+}
+
+export interface ReadProgressOptions {
+  /** Told now and then while the log is read because there are no views to ask; never otherwise. */
+  onProgress?: ((progress: ReadProgress) => void) | undefined;
+}
+
+/** Events between two reports of progress. */
+const PROGRESS_EVERY = 5_000;
+
 /** Answers what concerns all sessions, as of every append acknowledged before the call. */
 export interface SessionDirectory {
   /** Newest first. */
   list(query: SessionQuery): Promise<SessionInfo[]>;
-  sessionsWithUnendedTurns(): Promise<string[]>;
+  sessionsWithUnendedTurns(options?: ReadProgressOptions): Promise<string[]>;
 }
 
 /**
@@ -79,25 +95,28 @@ export class SessionIndex implements SessionDirectory {
     return sessions.toSorted(newestFirst);
   }
 
-  async sessionsWithUnendedTurns(): Promise<string[]> {
-    await this.#follow();
+  async sessionsWithUnendedTurns(options: ReadProgressOptions = {}): Promise<string[]> {
+    await this.#follow(options);
     return [...this.#sessions]
       .filter(([, { conversation }]) => conversation.unendedTurns.size > 0)
       .map(([id]) => id);
   }
 
   /** Each query starts a read of its own behind the one under way, so that it sees what came before the query. */
-  #follow(): Promise<void> {
-    const followed = this.#following.then(() => this.#readOn());
+  #follow(options: ReadProgressOptions = {}): Promise<void> {
+    const followed = this.#following.then(() => this.#readOn(options));
     this.#following = followed.catch(() => undefined);
     return followed;
   }
 
-  async #readOn(): Promise<void> {
+  async #readOn({ onProgress }: ReadProgressOptions): Promise<void> {
     const from = { after: this.#position, streamPrefix: conversationStreamPrefix };
+    const head = onProgress === undefined ? 0 : await this.#log.head();
+    let taken = 0;
     for await (const recorded of this.#log.readAll(from)) {
       this.#take(recorded);
       this.#position = recorded.position;
+      if (++taken % PROGRESS_EVERY === 0) onProgress?.({ position: recorded.position, head });
     }
   }
 

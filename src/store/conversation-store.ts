@@ -8,6 +8,7 @@ import { openEventLog, parseStoreUrl } from "../log/open-event-log.ts";
 import type { Conversation } from "../projections/conversation.ts";
 import { type Point, foldTo, toPoint } from "../projections/point.ts";
 import {
+  type ReadProgressOptions,
   type SessionDirectory,
   SessionIndex,
   type SessionInfo,
@@ -191,6 +192,15 @@ export class ConversationStore {
   #closeTurn(turn: TurnWriter): void {
     this.#openTurns.delete(turn);
     if (this.#openTurns.size === 0) this.#writer.stopHeartbeats();
+  }
+
+  /**
+   * Ids of the sessions that have such turns as unendedTurns() tells, in no order: by the views where there are any,
+   * else by reading the log.
+   */
+  async sessionsWithUnendedTurns(options: ReadProgressOptions = {}): Promise<string[]> {
+    this.#checkOpen();
+    return this.#directory.sessionsWithUnendedTurns(options);
   }
 
   /** Turns that began and did not end, with what they had written and whether their writer lives. */

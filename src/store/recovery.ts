@@ -109,8 +109,13 @@ function describeUnendedTurn(
       .map((part) => (part.kind === "text" ? String(part["text" as keyof StoredPart]) : ""))
       .join(""),
     parts,
-    tools: parts.filter(isUnansweredTool).map(describeTool),
+    tools: unansweredTools(parts),
   };
+}
+
+/** The calls without a result among a turn's parts, and what is known of each. */
+export function unansweredTools(parts: readonly StoredPart[]): UnansweredTool[] {
+  return parts.filter(isUnansweredTool).map(describeTool);
 }
 
 function isUnansweredTool(part: StoredPart): part is ToolPart {

@@ -8,6 +8,7 @@ import {
 } from "../projections/conversation-views.ts";
 import { Projector } from "../projections/projector.ts";
 import {
+  type ReadProgressOptions,
   type SessionDirectory,
   SessionIndex,
   type SessionInfo,
@@ -74,8 +75,8 @@ class FallbackDirectory implements SessionDirectory {
     return this.#answer((directory) => directory.list(query));
   }
 
-  sessionsWithUnendedTurns(): Promise<string[]> {
-    return this.#answer((directory) => directory.sessionsWithUnendedTurns());
+  sessionsWithUnendedTurns(options?: ReadProgressOptions): Promise<string[]> {
+    return this.#answer((directory) => directory.sessionsWithUnendedTurns(options));
   }
 
   async #answer<Result>(ask: (directory: SessionDirectory) => Promise<Result>): Promise<Result> {
