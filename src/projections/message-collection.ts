@@ -61,9 +61,12 @@ export class MessageCollection {
     return (this.#source?.count ?? 0) + this.#current.length;
   }
 
-  /** How many are in memory. */
-  get loaded(): number {
-    return this.#byId.size;
+  /** UTF-16 units of content in memory. */
+  loadedUnits(): number {
+    let units = 0;
+    for (const { content, branchesJson } of this.#byId.values())
+      units += content.length + branchesJson.length;
+    return units;
   }
 
   get(id: number): FoldedMessage | undefined {

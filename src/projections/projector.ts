@@ -21,7 +21,7 @@ const TAKEOVER_MS = 1000;
 /** Events folded between two writes at most, while it catches up. */
 const LARGEST_BATCH = 20_000;
 const MOST_SESSIONS = 1000;
-const MOST_MESSAGES = 2000;
+const MOST_UNITS = 8 * 1024 * 1024;
 
 /**
  * Keeps the views up to date from the log's subscription. One at a time over all processes: the others wait for its
@@ -70,7 +70,7 @@ export class Projector {
     if (current === undefined) return this.#yield();
     const writer = new ViewWriter(this.#views, current.generation, current, {
       mostSessions: MOST_SESSIONS,
-      mostMessages: MOST_MESSAGES,
+      mostUnits: MOST_UNITS,
       onDeadLetter: (letter) => this.#warn(deadLetterWarning(letter)),
     });
     this.#writer = writer;

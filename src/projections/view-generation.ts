@@ -25,9 +25,6 @@ export interface ViewedConversation {
   nextPlace: number;
 }
 
-/** Where messages stand that have been placed already. */
-type Places = Map<FoldedMessage, number>;
-
 interface SavedState {
   lastMessageId: number;
   exists: boolean;
@@ -37,12 +34,19 @@ interface SavedState {
   turns: UnendedTurn[];
 }
 
+/** What a session's checksum covers, and in which order. */
+const SESSION_COLUMNS =
+  "name, revision, last_active, is_listed, has_unended, message_count, next_place, title, state";
+/** The same of a message. */
+const MESSAGE_COLUMNS = "id, role, external_id, content, branches, facts, replaced, session, place";
+
 /** The rows of one generation: sessions and their messages, read piecemeal, and written as far as they changed. */
 export class ViewGeneration {
   readonly generation: number;
   readonly #database: Database;
   readonly #statements = new Map<string, Statement>();
-  readonly #places = new WeakMap<Conversation, Places>();
+  /** Where messages stand that have rows. */
+  readonly #places = new WeakMap<FoldedMessage, number>();
 
   constructor(database: Database, generation: number) {
     this.#database = database;
@@ -71,14 +75,11 @@ export class ViewGeneration {
     options: { keepsContents?: boolean; isShared?: boolean } = {},
   ): ViewedConversation | undefined {
     const row = sqlGuard(() =>
-      this.#sql(
-        "SELECT session, revision, last_active, message_count, next_place, title, state, crc FROM sessions_g WHERE name = ?",
-      ).get(name),
+      this.#sql(`SELECT session, ${SESSION_COLUMNS}, crc FROM sessions_g WHERE name = ?`).get(name),
     );
     if (row === undefined) return undefined;
-    const [session, revision, lastActive, count, nextPlace, title, state, crc] = row;
-    if (rowChecksum([name, revision, lastActive, count, nextPlace, title, state]) !== crc)
-      throw damagedRow(name);
+    const [session, , revision, lastActive, , , count, nextPlace, title, state] = row;
+    checkRow(row.slice(1), name);
     const saved = JSON.parse(String(state)) as SavedState;
     const empty = emptyConversation(options);
     const conversation: Conversation = {
@@ -100,7 +101,6 @@ export class ViewGeneration {
   }
 
   #source(session: number, count: number, nextPlace: number, revision: () => number): MessageSource {
-    const columns = "id, role, external_id, content, branches, facts, replaced, session, place, crc";
     // Behind what was read, not before it: another process may write between two statements, and a revision only
     // rises. Rows that are not past the state now were not when they were read.
     const check = (): void => {
@@ -108,10 +108,14 @@ export class ViewGeneration {
       if (row === undefined || Number(row[0]) > revision()) throw new StaleView();
     };
     const read = (where: string, ...parameters: SqlValue[]): FoldedMessage[] => {
-      const sql = `SELECT ${columns} FROM messages_g WHERE ${where}`;
+      const sql = `SELECT ${MESSAGE_COLUMNS}, crc FROM messages_g WHERE ${where}`;
       const rows = sqlGuard(() => this.#sql(sql).all(...parameters));
       check();
-      return rows.map(toMessage);
+      return rows.map((row) => {
+        const message = toMessage(row);
+        this.#places.set(message, Number(row[8]));
+        return message;
+      });
     };
     const place = (id: number | undefined): number | undefined => {
       if (id === undefined) return undefined;
@@ -162,8 +166,7 @@ export class ViewGeneration {
     const { conversation } = viewed;
     const changes = conversation.changes;
     if (changes === undefined) throw new Error("a conversation that is saved must note its changes");
-    viewed.session ??= this.#newSession(name);
-    const { session } = viewed;
+    const session = (viewed.session ??= this.#newSession(name));
     if (changes.list) this.#saveList(viewed, session);
     else for (const message of changes.messages) this.#saveMessage(viewed, session, message);
     clearChanges(changes);
@@ -175,64 +178,49 @@ export class ViewGeneration {
       filling: conversation.filling?.id,
       turns: [...conversation.unendedTurns.values()],
     };
-    const { revision, lastActive, messages } = conversation;
-    const title = conversation.title === undefined ? null : JSON.stringify(conversation.title);
-    const state = JSON.stringify(saved);
-    const crc = rowChecksum([name, revision, lastActive, messages.count, viewed.nextPlace, title, state]);
-    this.#sql(
-      `UPDATE sessions_g SET revision = ?, last_active = ?, is_listed = ?, has_unended = ?, message_count = ?,
-        next_place = ?, title = ?, state = ?, dead_letter = ?, crc = ? WHERE session = ?`,
-    ).run(
-      revision,
-      lastActive,
+    const row: SqlValue[] = [
+      name,
+      conversation.revision,
+      conversation.lastActive,
       Number(conversation.exists && conversation.missingForkEvents === 0),
       Number(conversation.unendedTurns.size > 0),
-      messages.count,
+      conversation.messages.count,
       viewed.nextPlace,
-      title,
-      state,
-      deadLetter === undefined ? null : JSON.stringify(deadLetter),
-      crc,
-      session,
-    );
+      conversation.title === undefined ? null : JSON.stringify(conversation.title),
+      JSON.stringify(saved),
+    ];
+    this.#sql(
+      `UPDATE sessions_g SET (${SESSION_COLUMNS}, crc, dead_letter) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        WHERE session = ?`,
+    ).run(...row, rowChecksum(row), deadLetter === undefined ? null : JSON.stringify(deadLetter), session);
   }
 
   #newSession(name: string): number {
-    this.#sql(
-      `INSERT INTO sessions_g (name, revision, last_active, is_listed, has_unended, message_count, next_place, state, crc)
-        VALUES (?, -1, 0, 0, 0, 0, 0, '{}', 0)`,
-    ).run(name);
-    return Number(this.#sql("SELECT session FROM sessions_g WHERE name = ?").get(name)?.[0]);
+    const row = this.#sql(
+      `INSERT INTO sessions_g (${SESSION_COLUMNS}, crc) VALUES (?, -1, 0, 0, 0, 0, 0, NULL, '{}', 0)
+        RETURNING session`,
+    ).get(name);
+    return Number(row?.[0]);
   }
 
   #saveMessage(viewed: ViewedConversation, session: number, message: FoldedMessage): void {
-    const places = this.#placesOf(viewed.conversation);
-    let place = places.get(message);
+    let place = this.#places.get(message);
     if (place === undefined) {
-      const row = this.#sql("SELECT place FROM messages_g WHERE id = ?").get(message.id);
-      place = row === undefined ? viewed.nextPlace++ : Number(row[0]);
-      places.set(message, place);
+      place = viewed.nextPlace++;
+      this.#places.set(message, place);
     }
     this.#write(session, place, message);
   }
 
   /** The list itself has changed: every message gets its place anew. */
   #saveList(viewed: ViewedConversation, session: number): void {
-    const places = this.#placesOf(viewed.conversation);
     this.#sql("DELETE FROM messages_g WHERE session = ?").run(session);
     viewed.nextPlace = 0;
-    places.clear();
     for (const message of viewed.conversation.messages.all()) {
       const place = viewed.nextPlace++;
-      places.set(message, place);
+      this.#places.set(message, place);
       this.#write(session, place, message);
     }
-  }
-
-  #placesOf(conversation: Conversation): Places {
-    let places = this.#places.get(conversation);
-    if (places === undefined) this.#places.set(conversation, (places = new Map()));
-    return places;
   }
 
   #write(session: number, place: number, message: FoldedMessage): void {
@@ -249,8 +237,7 @@ export class ViewGeneration {
       place,
     ];
     this.#sql(
-      `INSERT OR REPLACE INTO messages_g (id, role, external_id, content, branches, facts, replaced, session, place, crc)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO messages_g (${MESSAGE_COLUMNS}, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ).run(...row, rowChecksum(row));
   }
 
@@ -264,7 +251,7 @@ export class ViewGeneration {
     const newest = cursor === undefined ? Number.MAX_SAFE_INTEGER : cursor.lastActive.getTime();
     const rows = sqlGuard(() =>
       this.#sql(
-        `SELECT name, revision, last_active, message_count, next_place, title, state, crc FROM sessions_g
+        `SELECT ${SESSION_COLUMNS}, crc FROM sessions_g
           WHERE is_listed = 1 AND last_active <= ? AND (last_active < ? OR name > ?) AND substr(name, 1, ?) = ?
           ORDER BY last_active DESC, name LIMIT ?`,
       ).all(
@@ -277,8 +264,8 @@ export class ViewGeneration {
       ),
     );
     return rows.map((row) => {
-      const [name, , lastActive, count, , title] = row;
-      if (rowChecksum(row.slice(0, -1)) !== row.at(-1)) throw damagedRow(String(name));
+      const [name, , lastActive, , , count, , title] = row;
+      checkRow(row, String(name));
       return {
         id: String(name),
         ...(title === null ? {} : { title: JSON.parse(String(title)) as string }),
@@ -351,7 +338,7 @@ function clearChanges(changes: ConversationChanges): void {
 
 function toMessage(row: Row): FoldedMessage {
   const [id, role, externalId, content, branches, facts, replaced] = row;
-  if (rowChecksum(row.slice(0, -1)) !== row.at(-1)) throw damagedRow(`message ${String(id)}`);
+  checkRow(row, `message ${String(id)}`);
   return {
     ...(JSON.parse(String(facts)) as Omit<
       FoldedMessage,
@@ -368,14 +355,21 @@ function toMessage(row: Row): FoldedMessage {
   };
 }
 
-function rowChecksum(values: readonly (SqlValue | undefined)[]): number {
-  let crc = 0;
-  for (const value of values) crc = crc32(value instanceof Uint8Array ? value : `${String(value)}\n`, crc);
-  return crc;
+/** @throws {DamagedView} where the last column is not the checksum of the others. */
+function checkRow(row: Row, what: string): void {
+  if (rowChecksum(row.slice(0, -1)) === row.at(-1)) return;
+  throw new DamagedView(`the row of ${what} is not what its checksum says`);
 }
 
-function damagedRow(what: string): DamagedView {
-  return new DamagedView(`the row of ${what} is not what its checksum says`);
+function rowChecksum(values: readonly SqlValue[]): number {
+  // Few calls on long strings: what a call costs is more than what a short string does.
+  let text = "";
+  let crc = 0;
+  for (const value of values) {
+    if (value instanceof Uint8Array) crc = crc32(value, crc);
+    else text += `${String(value)}\n`;
+  }
+  return crc32(text, crc);
 }
 
 /** SQLite's text is UTF-8 without NUL: what it cannot hold is kept as UTF-16LE bytes. */

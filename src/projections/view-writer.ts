@@ -19,16 +19,16 @@ export interface DeadLetter {
 
 interface Tracked extends ViewedConversation {
   name: string;
-  /** Position just before its first event that is not in its rows; undefined when all are. */
-  savedUpTo: number | undefined;
+  /** The log's event just before its first one that is not in its rows; undefined when all are. */
+  savedUpTo: Checkpoint | undefined;
   deadLetter: DeadLetter | undefined;
 }
 
 export interface ViewWriterOptions {
-  /** Sessions kept folded between two flushes. */
+  /** Streaming sessions kept folded behind a flush; the others are loaded anew when they go on. */
   mostSessions: number;
-  /** Messages that a session may hold in memory before it is forgotten and loaded anew. */
-  mostMessages: number;
+  /** UTF-16 units of content that they may hold together. */
+  mostUnits: number;
   /** Called with each event that cannot be folded; what it throws ends the writing. */
   onDeadLetter(deadLetter: DeadLetter): void;
 }
@@ -42,14 +42,14 @@ export class ViewWriter {
   readonly #views: ConversationViews;
   readonly #rows: ViewGeneration;
   readonly #options: ViewWriterOptions;
+  /** By stream: the log hands out one string for all events of a run, so that looking up does not hash anew. */
   readonly #tracked = new Map<string, Tracked>();
   readonly #dirty = new Set<Tracked>();
   readonly #due = new Set<Tracked>();
-  #newest: Checkpoint;
+  #position: number;
+  #newestEventId: string | undefined;
   #highest: Checkpoint;
   #checkpoint: Checkpoint;
-  /** Events by position since the checkpoint, for its id: only those that may become one. */
-  #eventIds: Checkpoint[] = [];
 
   constructor(
     views: ConversationViews,
@@ -60,7 +60,8 @@ export class ViewWriter {
     this.#views = views;
     this.#rows = views.rows(generation);
     this.#checkpoint = from.checkpoint;
-    this.#newest = from.checkpoint;
+    this.#position = from.checkpoint.position;
+    this.#newestEventId = from.checkpoint.eventId;
     this.#highest = from.highest;
     this.#options = options;
   }
@@ -71,7 +72,16 @@ export class ViewWriter {
 
   /** The newest event that was taken. */
   get position(): number {
-    return this.#newest.position;
+    return this.#position;
+  }
+
+  get #newest(): Checkpoint {
+    return { position: this.#position, eventId: this.#newestEventId };
+  }
+
+  /** Sessions with something to write. */
+  get pendingSessions(): number {
+    return this.#dirty.size;
   }
 
   /** True where a structural event waits to be written. */
@@ -80,24 +90,25 @@ export class ViewWriter {
   }
 
   get hasPending(): boolean {
-    return this.#newest.position > this.#checkpoint.position;
+    return this.#position > this.#checkpoint.position;
   }
 
   /** Folds an event, in memory. Events that the rows have seen already are skipped. */
   take(event: RecordedEvent): void {
-    if (event.position <= this.#newest.position) return;
-    const name = sessionOfStream(event.stream);
-    if (name !== undefined) this.#fold(name, event);
-    this.#newest = { position: event.position, eventId: event.id };
-    this.#eventIds.push(this.#newest);
+    if (event.position <= this.#position) return;
+    const tracked = this.#tracked.get(event.stream) ?? this.#track(event.stream);
+    if (tracked !== undefined) this.#fold(tracked, event);
+    this.#position = event.position;
+    this.#newestEventId = event.id;
   }
 
-  #fold(name: string, event: RecordedEvent): void {
-    const tracked = this.#track(name);
+  #fold(tracked: Tracked, event: RecordedEvent): void {
     const { conversation } = tracked;
     if (event.revision <= conversation.revision || tracked.deadLetter !== undefined) return;
-    tracked.savedUpTo ??= this.#newest.position;
-    this.#dirty.add(tracked);
+    if (tracked.savedUpTo === undefined) {
+      tracked.savedUpTo = this.#newest;
+      this.#dirty.add(tracked);
+    }
     try {
       const decoded = eventCodec.decode(event);
       if (decoded === undefined) skipEvent(conversation, event);
@@ -107,7 +118,7 @@ export class ViewWriter {
       if (!TurnlogError.isInstance(error)) throw error;
       const { stream, revision, position, type } = event;
       const deadLetter = {
-        sessionId: name,
+        sessionId: tracked.name,
         stream,
         revision,
         position,
@@ -116,33 +127,40 @@ export class ViewWriter {
         message: error.message,
       };
       this.#options.onDeadLetter(deadLetter);
-      this.#bury(tracked, deadLetter);
+      this.#bury(tracked, stream, deadLetter);
     }
   }
 
-  /** What the fold half did of the event is dropped: the rows stay at the event before it. */
-  #bury(tracked: Tracked, deadLetter: DeadLetter): void {
-    this.#tracked.delete(tracked.name);
+  /** What the fold half did of the event is dropped, with what was not written yet: the rows stay as they are. */
+  #bury(tracked: Tracked, stream: string, deadLetter: DeadLetter): void {
+    this.#tracked.delete(stream);
     this.#dirty.delete(tracked);
     this.#due.delete(tracked);
-    const fresh = this.#track(tracked.name);
+    const fresh = this.#track(stream);
+    if (fresh === undefined) return;
     fresh.deadLetter = deadLetter;
     fresh.savedUpTo = undefined;
     this.#dirty.add(fresh);
     this.#due.add(fresh);
   }
 
-  #track(name: string): Tracked {
-    let tracked = this.#tracked.get(name);
-    if (tracked !== undefined) return tracked;
+  /** Undefined for a stream that is no session's. */
+  #track(stream: string): Tracked | undefined {
+    const name = sessionOfStream(stream);
+    if (name === undefined) return undefined;
     const loaded = this.#rows.load(name) ?? {
       conversation: emptyConversation(),
       session: undefined,
       nextPlace: 0,
     };
     loaded.conversation.changes = noChanges();
-    tracked = { ...loaded, name, savedUpTo: undefined, deadLetter: this.#rows.deadLetterOf(name) };
-    this.#tracked.set(name, tracked);
+    const tracked: Tracked = {
+      ...loaded,
+      name,
+      savedUpTo: undefined,
+      deadLetter: this.#rows.deadLetterOf(name),
+    };
+    this.#tracked.set(stream, tracked);
     return tracked;
   }
 
@@ -154,8 +172,7 @@ export class ViewWriter {
   flush(which: "due" | "all", expectedState: "current" | "building" = "current"): boolean {
     const sessions = which === "all" ? [...this.#dirty] : [...this.#due];
     const highest = sessions.length > 0 ? this.#newest : this.#highest;
-    const unsaved = this.#earliestUnsaved(new Set(sessions));
-    const checkpoint = this.#checkpointAt(unsaved);
+    const checkpoint = which === "all" ? this.#newest : this.#earliestUnsaved(new Set(sessions));
     const isInService = this.#views.write(() => {
       const record = this.#views.records().find(({ generation }) => generation === this.generation);
       if (record?.state !== expectedState) return false;
@@ -166,8 +183,6 @@ export class ViewWriter {
     if (!isInService) return false;
     this.#highest = highest;
     this.#checkpoint = checkpoint;
-    const firstKept = this.#eventIds.findIndex(({ position }) => position > checkpoint.position);
-    this.#eventIds = firstKept < 0 ? [] : this.#eventIds.slice(firstKept);
     for (const tracked of sessions) {
       tracked.savedUpTo = undefined;
       this.#dirty.delete(tracked);
@@ -178,25 +193,28 @@ export class ViewWriter {
   }
 
   /** The checkpoint never passes an event that is not in the rows. */
-  #earliestUnsaved(saved: ReadonlySet<Tracked>): number {
-    let earliest = this.#newest.position;
+  #earliestUnsaved(saved: ReadonlySet<Tracked>): Checkpoint {
+    let earliest = this.#newest;
     for (const tracked of this.#dirty) {
-      if (!saved.has(tracked) && tracked.savedUpTo !== undefined)
-        earliest = Math.min(earliest, tracked.savedUpTo);
+      const { savedUpTo } = tracked;
+      if (savedUpTo !== undefined && savedUpTo.position < earliest.position && !saved.has(tracked))
+        earliest = savedUpTo;
     }
     return earliest;
   }
 
-  #checkpointAt(position: number): Checkpoint {
-    if (position <= this.#checkpoint.position) return this.#checkpoint;
-    return this.#eventIds.find((event) => event.position === position) ?? this.#checkpoint;
-  }
-
+  /** What is written need not be held: only a message that is being streamed would be loaded again and again. */
   #forget(): void {
-    for (const [name, tracked] of this.#tracked) {
+    let sessions = 0;
+    let units = 0;
+    for (const [stream, tracked] of this.#tracked) {
       if (this.#dirty.has(tracked)) continue;
-      const isLong = tracked.conversation.messages.loaded > this.#options.mostMessages;
-      if (isLong || this.#tracked.size > this.#options.mostSessions) this.#tracked.delete(name);
+      const { unendedTurns, filling, messages } = tracked.conversation;
+      const isStreaming = unendedTurns.size > 0 || filling !== undefined;
+      if (isStreaming) units += messages.loadedUnits();
+      if (isStreaming && ++sessions <= this.#options.mostSessions && units <= this.#options.mostUnits)
+        continue;
+      this.#tracked.delete(stream);
     }
   }
 }

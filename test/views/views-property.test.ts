@@ -115,7 +115,7 @@ class World {
     if (current === undefined) throw new Error("no generation");
     return new ViewWriter(this.views, current.generation, current, {
       mostSessions: 2,
-      mostMessages: 4,
+      mostUnits: 60,
       onDeadLetter: (letter) => {
         throw new Error(letter.message);
       },
