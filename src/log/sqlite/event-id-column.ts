@@ -33,20 +33,36 @@ export function encodeEventIds(events: readonly { readonly id: string }[]): Json
   return [prefixes, encodeColumn(prefixIndexes), encodeColumn(counters)];
 }
 
+/** Decoded ids. A string is made when it is asked for: most ids of a row that is read are not needed for long. */
+export interface EventIds {
+  at(index: number): string;
+}
+
 /** @throws {Error} where the JSON is no column of `count` ids. */
-export function decodeEventIds(encoded: JsonValue, count: number): string[] {
+export function decodeEventIds(encoded: JsonValue, count: number): EventIds {
   if (!Array.isArray(encoded)) throw new Error("the ids are no array");
-  if (!Array.isArray(encoded[0])) {
-    if (encoded.length !== count || !encoded.every((id) => typeof id === "string"))
-      throw new Error("an id is missing");
-    return encoded;
-  }
-  const prefixes = encoded[0];
-  const prefixIndexes = decodeColumn(encoded[1], count);
-  const counters = decodeIntegers(encoded[2], count);
-  return counters.map((counter, index) => {
-    const prefix = prefixes[Number(prefixIndexes.same ? prefixIndexes.value : prefixIndexes.values[index])];
-    if (typeof prefix !== "string") throw new Error("an id has no prefix");
-    return prefix + counter.toString(16).padStart(COUNTER_LENGTH, "0");
-  });
+  const [prefixes] = encoded;
+  if (Array.isArray(prefixes)) return prefixedIds(prefixes, encoded[1], encoded[2], count);
+  const ids = encoded;
+  if (ids.length !== count || !ids.every((id) => typeof id === "string")) throw new Error("an id is missing");
+  return { at: (index) => ids[index] ?? "" };
+}
+
+function prefixedIds(
+  prefixes: readonly JsonValue[],
+  encodedIndexes: JsonValue | undefined,
+  encodedCounters: JsonValue | undefined,
+  count: number,
+): EventIds {
+  const indexes = decodeColumn(encodedIndexes, count);
+  const counters = decodeIntegers(encodedCounters, count);
+  const isKnown = (index: unknown): boolean => typeof prefixes[Number(index)] === "string";
+  if (indexes.same ? !isKnown(indexes.value) : !indexes.values.every(isKnown))
+    throw new Error("an id has no prefix");
+  return {
+    at: (index) => {
+      const prefix = prefixes[Number(indexes.same ? indexes.value : indexes.values[index])];
+      return String(prefix) + (counters[index] ?? 0).toString(16).padStart(COUNTER_LENGTH, "0");
+    },
+  };
 }

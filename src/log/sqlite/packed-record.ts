@@ -1,7 +1,7 @@
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { JsonObject, JsonValue } from "../event-log.ts";
 import { type Column, type Leaf, decodeColumn, decodeIntegers, encodeColumn } from "./column.ts";
-import { decodeEventIds, encodeEventIds } from "./event-id-column.ts";
+import { type EventIds, decodeEventIds, encodeEventIds } from "./event-id-column.ts";
 import { type EventShape, type FlatEvent, type Skeleton, shapeOf } from "./event-shape.ts";
 import { type ColumnSource, type ValueBuilder, valueBuilder } from "./value-builder.ts";
 
@@ -107,29 +107,25 @@ interface DecodedGroup {
   metadata?: ValueBuilder;
 }
 
+/** For each event its shape's index, and its place among the events of that shape. Undefined: all are of one shape. */
+type EventPlaces = { readonly order: readonly number[]; readonly ranks: readonly number[] } | undefined;
+
 /** A record whose events are put together one by one, when asked for. */
 export class DecodedRecord {
-  readonly header: JsonValue;
   readonly count: number;
-  readonly ids: readonly string[];
+  readonly #ids: EventIds;
   readonly #groups: readonly DecodedGroup[];
-  /** For each event its group, and its place among that group's events. */
-  readonly #order: readonly number[];
-  readonly #ranks: readonly number[];
+  readonly #places: EventPlaces;
 
-  constructor(
-    header: JsonValue,
-    ids: readonly string[],
-    order: readonly number[],
-    ranks: readonly number[],
-    groups: readonly DecodedGroup[],
-  ) {
-    this.header = header;
-    this.count = ids.length;
-    this.ids = ids;
-    this.#order = order;
-    this.#ranks = ranks;
+  constructor(count: number, ids: EventIds, places: EventPlaces, groups: readonly DecodedGroup[]) {
+    this.count = count;
+    this.#ids = ids;
+    this.#places = places;
     this.#groups = groups;
+  }
+
+  id(index: number): string {
+    return this.#ids.at(index);
   }
 
   type(index: number): string {
@@ -139,30 +135,34 @@ export class DecodedRecord {
   data(index: number): JsonValue {
     const group = this.#group(index);
     group.data ??= valueBuilder(group.shape.data, group.columns, 0);
-    return group.data.build(this.#ranks[index] ?? 0);
+    return group.data.build(this.#rank(index));
   }
 
   metadata(index: number): JsonObject {
     const group = this.#group(index);
     group.metadata ??= valueBuilder(group.shape.metadata, group.columns, leafCount(group.shape.data));
     // What was stored as metadata was an object: append takes nothing else.
-    return group.metadata.build(this.#ranks[index] ?? 0) as JsonObject;
+    return group.metadata.build(this.#rank(index)) as JsonObject;
   }
 
   /** The event as it was before encoding, to be encoded again. */
   flat(index: number): FlatEvent {
     const group = this.#group(index);
-    const rank = this.#ranks[index] ?? 0;
+    const rank = this.#rank(index);
     const leaves = group.columns.map((column) =>
       column.same ? column.value : (column.values[rank] ?? null),
     );
     let size = 64;
     for (const leaf of leaves) size += typeof leaf === "string" ? leaf.length + 4 : 4;
-    return { id: this.ids[index] ?? "", shape: group.shape, leaves, size };
+    return { id: this.id(index), shape: group.shape, leaves, size };
+  }
+
+  #rank(index: number): number {
+    return this.#places === undefined ? index : (this.#places.ranks[index] ?? 0);
   }
 
   #group(index: number): DecodedGroup {
-    const group = this.#groups[this.#order[index] ?? -1];
+    const group = this.#groups[this.#places === undefined ? 0 : (this.#places.order[index] ?? -1)];
     if (group === undefined) throw new RangeError(`A record of ${this.count} events has none at ${index}.`);
     return group;
   }
@@ -176,7 +176,11 @@ function leafCount(node: EventShape["data"]): number {
 }
 
 /** @throws {Error} saying what is wrong, for an unknown encoding or a payload that is no record of `count` events. */
-export function decodeRecord(encoding: number, payload: Uint8Array, count: number): DecodedRecord {
+export function decodeRecord(
+  encoding: number,
+  payload: Uint8Array,
+  count: number,
+): { header: JsonValue; record: DecodedRecord } {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   const text = textOf(encoding, bytes);
   const lines = text.includes("\n") ? text.split("\n") : [text];
@@ -184,14 +188,8 @@ export function decodeRecord(encoding: number, payload: Uint8Array, count: numbe
   if (!Array.isArray(parsed)) throw new Error("the record is no array");
   const [header = null, encodedIds = null, encodedOrder = null, ...encodedGroups] = parsed;
   const ids = decodeEventIds(encodedIds, count);
-  const order = decodeIntegers(encodedOrder, count);
   const counts = encodedGroups.map(() => 0);
-  const ranks = order.map((group) => {
-    const rank = counts[group];
-    if (rank === undefined) throw new Error("an event is of a shape that the record does not hold");
-    counts[group] = rank + 1;
-    return rank;
-  });
+  const places = decodePlaces(encodedOrder, count, counts);
   let line = 1;
   const groups = encodedGroups.map((group, index) => {
     const decoded = decodeGroup(group, counts[index] ?? 0, lines, line);
@@ -199,7 +197,23 @@ export function decodeRecord(encoding: number, payload: Uint8Array, count: numbe
     return decoded.group;
   });
   if (line !== lines.length) throw new Error("the record has lines that belong to no column");
-  return new DecodedRecord(header, ids, order, ranks, groups);
+  return { header, record: new DecodedRecord(count, ids, places, groups) };
+}
+
+/** Counts the events of each shape on the way. */
+function decodePlaces(encodedOrder: JsonValue, count: number, counts: number[]): EventPlaces {
+  if (encodedOrder === 0 && counts.length === 1) {
+    counts[0] = count;
+    return undefined;
+  }
+  const order = decodeIntegers(encodedOrder, count);
+  const ranks = order.map((group) => {
+    const rank = counts[group];
+    if (rank === undefined) throw new Error("an event is of a shape that the record does not hold");
+    counts[group] = rank + 1;
+    return rank;
+  });
+  return { order, ranks };
 }
 
 function textOf(encoding: number, bytes: Buffer): string {

@@ -112,9 +112,10 @@ function rowsOf(events: readonly StoredEvent[], packSpan: number): StoredEvent[]
   let row: StoredEvent[] = [];
   let bytes = 0;
   for (const event of events) {
+    const { size } = event.flat;
     const isFull =
       row.length >= MOST_EVENTS_IN_ROW ||
-      bytes + event.flat.size > MOST_BYTES_IN_ROW ||
+      bytes + size > MOST_BYTES_IN_ROW ||
       event.position - (row[0]?.position ?? event.position) >= packSpan;
     if (isFull && row.length > 0) {
       rows.push(row);
@@ -122,7 +123,7 @@ function rowsOf(events: readonly StoredEvent[], packSpan: number): StoredEvent[]
       bytes = 0;
     }
     row.push(event);
-    bytes += event.flat.size;
+    bytes += size;
   }
   if (row.length > 0) rows.push(row);
   return rows;

@@ -80,8 +80,8 @@ export function encodeHotRow(events: readonly StoredEvent[], position = events[0
 export function decodeHotRow(row: HotRow): StoredEvent[] {
   try {
     if (hotRowCrc(row) !== row.crc) throw new Error("its checksum is wrong");
-    const record = decodeRecord(row.encoding, row.payload, row.count);
-    return hotEvents(record);
+    const { header, record } = decodeRecord(row.encoding, row.payload, row.count);
+    return hotEvents(header, record);
   } catch (error) {
     throw damagedRow("hot", row.position, row.position + row.count - 1, undefined, error);
   }
@@ -94,20 +94,64 @@ interface HotHeader {
   recordedAt: number;
 }
 
-function hotEvents(record: DecodedRecord): StoredEvent[] {
-  const header = record.header;
+const MOST_SHARED_NAMES = 20_000;
+const sharedNames = new Map<string, string>();
+
+/** The same string for the same stream: a thousand hot rows of a thousand streams would hold a million names. */
+function sharedName(name: string): string {
+  const known = sharedNames.get(name);
+  if (known !== undefined) return known;
+  if (sharedNames.size >= MOST_SHARED_NAMES) sharedNames.clear();
+  sharedNames.set(name, name);
+  return name;
+}
+
+/** An event of a hot row that was read: taken out of the columns only when it is asked for. */
+class LoadedHotEvent implements StoredEvent {
+  readonly stream: string;
+  readonly revision: number;
+  readonly position: number;
+  readonly #row: { readonly record: DecodedRecord; readonly recordedAt: number };
+  readonly #index: number;
+
+  constructor(
+    stream: string,
+    revision: number,
+    position: number,
+    row: { record: DecodedRecord; recordedAt: number },
+    index: number,
+  ) {
+    this.stream = stream;
+    this.revision = revision;
+    this.position = position;
+    this.#row = row;
+    this.#index = index;
+  }
+
+  get recordedAt(): number {
+    return this.#row.recordedAt;
+  }
+
+  get flat(): FlatEvent {
+    return this.#row.record.flat(this.#index);
+  }
+}
+
+function hotEvents(header: JsonValue, record: DecodedRecord): StoredEvent[] {
   if (!isHotHeader(header)) throw new Error("its header is not that of a hot row");
+  const row = { record, recordedAt: header.recordedAt };
   const streamIndexes = decodeIntegers(header.stream, record.count);
   const positions = decodeIntegers(header.position, record.count);
+  const names = header.streams.map(([name]) => sharedName(name));
   const next = header.streams.map(([, firstRevision]) => firstRevision);
   return streamIndexes.map((streamIndex, index) => {
-    const stream = header.streams[streamIndex]?.[0];
+    const stream = names[streamIndex];
     const revision = next[streamIndex];
     const position = positions[index];
     if (stream === undefined || revision === undefined || position === undefined)
       throw new Error("an event has no stream");
     next[streamIndex] = revision + 1;
-    return { stream, revision, position, recordedAt: header.recordedAt, flat: record.flat(index) };
+    return new LoadedHotEvent(stream, revision, position, row, index);
   });
 }
 
@@ -168,7 +212,7 @@ export class PackedRun {
   }
 
   id(index: number): string {
-    return this.#record.ids[index] ?? "";
+    return this.#record.id(index);
   }
 
   recordedEvent(index: number): RecordedEvent {
@@ -200,8 +244,7 @@ export class PackedRun {
 export function decodePackedRow(stream: string, row: PackedRow): PackedRun {
   try {
     if (packedRowCrc(stream, row) !== row.crc) throw new Error("its checksum is wrong");
-    const record = decodeRecord(row.encoding, row.payload, row.count);
-    const header = record.header;
+    const { header, record } = decodeRecord(row.encoding, row.payload, row.count);
     if (typeof header !== "object" || header === null || Array.isArray(header))
       throw new Error("it has no header");
     const positions = decodeIntegers(header["position"], row.count);

@@ -181,7 +181,7 @@ describe("a process that exits", () => {
 
 describe("reading everything", () => {
   const count = isLong ? 1_000_000 : 100_000;
-  it(`takes less than 200 MB for ${count} events of 1,000 interleaved streams`, async () => {
+  it(`takes less than 200 MB for ${count} events of 200 interleaved streams`, async () => {
     const path = await newPath();
     const log = await openSqliteEventLog(path);
     for (let first = 0; first < count; first += 1_000) {
@@ -194,7 +194,7 @@ describe("reading everything", () => {
           data: { text: ` Holiday ${n}`, length: n },
           metadata: { v: 1, n },
         };
-        return log.append(`conversation-${stream}`, [event], "any");
+        return log.append(`conversation-${stream % 200}`, [event], "any");
       });
       await Promise.all(appends);
     }

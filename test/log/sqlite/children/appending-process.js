@@ -24,6 +24,19 @@ function newEvents(count) {
   });
 }
 
+/** At once, so that what was acknowledged is known even if the next moment is the last. */
+function report(acknowledged) {
+  let rest = Buffer.from(`${JSON.stringify(acknowledged)}\n`);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest));
+    } catch (error) {
+      // The pipe is full, and does not wait by itself.
+      if (error.code !== "EAGAIN") throw error;
+    }
+  }
+}
+
 const log = await openSqliteEventLog(path, { internals });
 const heads = new Map();
 let begun = 0;
@@ -39,10 +52,7 @@ async function work(worker) {
       const result = await log.append(stream, events, expected, { seal });
       heads.set(stream, result.ok ? result.revision : result.actualRevision);
       if (!result.ok) continue;
-      writeSync(
-        1,
-        `${JSON.stringify([stream, result.revision, result.position, events.map(({ id }) => id)])}\n`,
-      );
+      report([stream, result.revision, result.position, events.map(({ id }) => id)]);
       break;
     }
   }
