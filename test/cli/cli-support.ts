@@ -16,18 +16,25 @@ export interface CliResult {
 
 export interface RunOptions {
   input?: string | undefined;
+  /** What stdin says of itself. */
+  isTerminal?: boolean | undefined;
   env?: NodeJS.ProcessEnv | undefined;
 }
 
 /** Runs a command in this process. */
 export async function run(
   args: readonly string[],
-  { input = "", env = {} }: RunOptions = {},
+  { input = "", isTerminal = false, env = {} }: RunOptions = {},
 ): Promise<CliResult> {
   const stdout = new PassThrough();
   const stderr = new PassThrough();
   const printed = [text(stdout), text(stderr)] as const;
-  const code = await runCli(args, { stdin: Readable.from([input]), stdout, stderr, env });
+  const code = await runCli(args, {
+    stdin: Object.assign(Readable.from([input]), { isTTY: isTerminal }),
+    stdout,
+    stderr,
+    env,
+  });
   stdout.end();
   stderr.end();
   return { code, stdout: await printed[0], stderr: await printed[1] };
@@ -100,3 +107,17 @@ export function streamOf(content: string): string {
 export function jsonLines(...values: readonly unknown[]): string {
   return values.map((value) => `${JSON.stringify(value)}\n`).join("");
 }
+
+/** A user's message, an answer with a tool call, and a title. */
+export async function fillChat(store: ConversationStore): Promise<void> {
+  const turn = await store.beginTurn("chat", { user: "Where is my order?", model: "m-1" });
+  void turn.reasoningDelta("The user wants the order.");
+  void turn.textDelta("Let me look.");
+  void turn.toolCall({ toolId: "t1", name: "find_order", input: '{"id":7}' });
+  void turn.toolResult("t1", [{ type: "text", text: "shipped" }]);
+  void turn.textDelta("It has been shipped.");
+  await turn.finish({ finishReason: "stop", usage: { inputTokens: 1200, outputTokens: 34 } });
+  await store.updateSession("chat", { title: "An order" });
+}
+
+export const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;

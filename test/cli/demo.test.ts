@@ -30,7 +30,7 @@ describe("turnlog demo", () => {
       expect(stdout).toMatch(/deltas +\d+ +\d+\n/);
       expect(stdout).toMatch(/▸ disk_usage input-streaming: \{"host"/);
       expect(stdout).toContain("✔ All that the log had shown before the kill is there");
-      expect(stdout).toMatch(/▸ disk_usage outcome-unknown: look before calling it again\./);
+      expect(stdout).toMatch(/▸ disk_usage not-started: safe to call again\./);
       expect(stdout).toMatch(/\d+\.\d KB +in the log, \d+ events\n/);
       expect(stdout).toMatch(/\d+\.\d KB +had the whole message been saved at each change, \d+ writes\n/);
       expect(stdout).toMatch(/\d+\.\d KB +the file turnlog-demo\.db/);
