@@ -3,6 +3,7 @@ import { contentChecksum } from "../events/content-checksum.ts";
 import { parseParts } from "../events/stored-part.ts";
 import type { Conversation, UnendedTurn } from "../projections/conversation.ts";
 import type { SessionDirectory } from "../projections/session-index.ts";
+import { missingResult } from "./tool-model-parts.ts";
 import type { SessionCache } from "./session-cache.ts";
 import type { Command } from "./session.ts";
 import type { WriterLiveness, WriterStatus } from "./writer-liveness.ts";
@@ -125,14 +126,13 @@ function isUnansweredTool(part: StoredPart): part is ToolPart {
   );
 }
 
-function describeTool({ tool_id, name, input, started_at, provider_executed }: ToolPart): UnansweredTool {
-  // The provider runs its own tools as soon as it has called them, and does not say when.
-  const mayHaveRun = started_at !== undefined || provider_executed === true;
+function describeTool(tool: ToolPart): UnansweredTool {
+  const { tool_id, name, input, started_at } = tool;
   return {
     tool_id,
     name,
     input,
-    verdict: mayHaveRun ? "outcome-unknown" : "not-started",
+    verdict: missingResult(tool),
     ...(started_at === undefined ? {} : { started_at }),
   };
 }
