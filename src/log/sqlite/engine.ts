@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import { createRequire } from "node:module";
 import { DatabaseSync } from "@photostructure/sqlite";
 import { DamageError, StoreError, TurnlogError } from "../../errors.ts";
@@ -126,7 +127,12 @@ const SQLITE_FULL = 13;
 const SQLITE_CANTOPEN = 14;
 const SQLITE_PROTOCOL = 15;
 const SQLITE_NOTADB = 26;
-const ENOSPC = 28;
+/** No room on the disk, in the quota, or under the process's limit of file size. */
+const NO_ROOM: ReadonlySet<unknown> = new Set([
+  constants.errno.ENOSPC,
+  constants.errno.EDQUOT,
+  constants.errno.EFBIG,
+]);
 
 /** SQLite's primary result code, undefined for an error that is not SQLite's. */
 function resultCode(error: unknown): number | undefined {
@@ -154,7 +160,7 @@ export function isNotDatabase(error: unknown): boolean {
 
 function isDiskFull(error: unknown): boolean {
   return (
-    typeof error === "object" && error !== null && "systemErrno" in error && error.systemErrno === ENOSPC
+    typeof error === "object" && error !== null && "systemErrno" in error && NO_ROOM.has(error.systemErrno)
   );
 }
 

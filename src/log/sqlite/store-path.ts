@@ -114,8 +114,9 @@ export async function checkFileSystem(
   path: string,
   readOnly: boolean,
   onWarning: (message: string) => void,
+  typeOf: (folder: string) => Promise<number | undefined> = fileSystemType,
 ): Promise<void> {
-  const type = await fileSystemType(dirname(path));
+  const type = await typeOf(dirname(path));
   if (type === undefined) return;
   const unclear = UNCLEAR_FILE_SYSTEMS.get(type);
   if (unclear !== undefined) {
@@ -134,8 +135,8 @@ export async function checkFileSystem(
   );
 }
 
+/** The number that Linux gives a file system, undefined elsewhere: other systems number theirs in other ways. */
 async function fileSystemType(folder: string): Promise<number | undefined> {
-  // Other systems number their file systems in other ways.
   if (process.platform !== "linux") return undefined;
   const { type } = await statfs(folder);
   return type >>> 0;

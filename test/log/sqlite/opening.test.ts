@@ -5,6 +5,7 @@ import { dirname, join, relative } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { Database } from "../../../src/log/sqlite/engine.ts";
 import { openSqliteEventLog } from "../../../src/log/sqlite/sqlite-event-log.ts";
+import { checkFileSystem } from "../../../src/log/sqlite/store-path.ts";
 import { gather } from "../../../src/testing/check-log-integrity.ts";
 import { appendOneByOne, crashedCopy, sampleEvent, sampleEvents } from "./sample-log.ts";
 import { tempFolders } from "./temp-folder.ts";
@@ -278,5 +279,36 @@ describe("in a folder that cannot be written, a log", () => {
     const path = await newPath();
     makeReadOnly(dirname(path));
     expect(await asNobody(path)).toEqual({ code: "store-not-found", writing: "read-only", temporary: [] });
+  });
+});
+
+describe("a network file system", () => {
+  const place = async (type: number | undefined, readOnly: boolean): Promise<string[]> => {
+    const warnings: string[] = [];
+    await checkFileSystem(
+      "/somewhere/log.db",
+      readOnly,
+      (message) => warnings.push(message),
+      async () => type,
+    );
+    return warnings;
+  };
+
+  it.each([
+    ["NFS", 0x6969],
+    ["SMB2", 0xfe534d42],
+    ["CIFS", 0xff534d42],
+  ])("%s is refused for writing, and warned about for reading", async (name, type) => {
+    await expect(place(type, false)).rejects.toMatchObject({
+      code: "network-file-system",
+      details: { fileSystem: name },
+    });
+    expect(await place(type, true)).toEqual([expect.stringContaining(name)]);
+  });
+
+  it("is warned about where it cannot be told, and not where there is none", async () => {
+    expect(await place(0x65735546, false)).toEqual([expect.stringContaining("FUSE")]);
+    expect(await place(0xef53, false)).toEqual([]);
+    expect(await place(undefined, false)).toEqual([]);
   });
 });
