@@ -26,13 +26,23 @@ export function withSpread(figure) {
   return min === max ? number(median) : `${number(median)} (${number(min)}–${number(max)})`;
 }
 
-/** A target that the figure of this run is held against; undefined where the run did not measure it. */
-export function atLeast(what, value, target) {
-  return { what, value, target: `≥ ${target}`, holds: value === undefined ? undefined : value >= target };
+/** A target that the figure of this run is held against; a figure that is not finite was not measured. */
+function target(what, value, wanted, holds) {
+  const isMeasured = Number.isFinite(value);
+  return {
+    what,
+    value: isMeasured ? value : undefined,
+    target: wanted,
+    holds: isMeasured ? holds : undefined,
+  };
 }
 
-export function below(what, value, target) {
-  return { what, value, target: `< ${target}`, holds: value === undefined ? undefined : value < target };
+export function atLeast(what, value, least) {
+  return target(what, value, `≥ ${least}`, value >= least);
+}
+
+export function below(what, value, limit) {
+  return target(what, value, `< ${limit}`, value < limit);
 }
 
 export function targetTable(targets) {

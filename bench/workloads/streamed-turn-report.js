@@ -6,7 +6,7 @@ const BASELINE = "update-per-delta";
 
 const TITLES = {
   closed: "Closed loop: 2,000 deltas, 16 KB a turn",
-  paced: "Paced at 50 deltas/s a session: the first 300 deltas of such a turn",
+  paced: "Paced at 50 deltas/s a session: the middle 300 deltas of such a turn",
 };
 
 const figures = {
@@ -86,9 +86,13 @@ function timesLess(results, { candidate, durability, pace, sessions }, figure) {
 function targets(results) {
   const load = { pace: "closed", sessions: 100, durability: "process" };
   const less = (candidate, figure) => timesLess(results, { ...load, candidate }, figure);
-  const kept = results
-    .filter(({ parameters }) => isMeasuredAgainst(parameters) && parameters.pace === "closed")
-    .map(({ rounds }) => spread(rounds, figures.inUsePerTurn)?.median ?? 0);
+  const most = (figure, sessions) =>
+    Math.max(
+      ...results
+        .filter(({ parameters }) => isMeasuredAgainst(parameters) && parameters.pace === "closed")
+        .filter(({ parameters }) => parameters.sessions >= sessions)
+        .map(({ rounds }) => spread(rounds, figure)?.median ?? -Infinity),
+    );
   return [
     atLeast(
       "turn writer, closed loop, 100 sessions: times less CPU",
@@ -103,8 +107,13 @@ function targets(results) {
     ),
     atLeast("the same: times fewer bytes written", less("awaited-updates", figures.writtenPerTurn), 3),
     below(
-      "KB kept a turn after packing, the most of all closed-loop rows",
-      kept.length > 0 ? Math.max(...kept) : undefined,
+      "KB a turn in the log after packing, the most of all closed-loop rows",
+      most(figures.inUsePerTurn, 1),
+      60,
+    ),
+    below(
+      "KB a turn in all files after close, the most with 100 sessions or more",
+      most(figures.keptPerTurn, 100),
       60,
     ),
   ];

@@ -8,7 +8,7 @@ import { pacing } from "../harness/pacing.js";
 import { report } from "./streamed-turn-report.js";
 
 const TURN = { deltas: 2000, characters: 16_000 };
-/** Paced, a whole turn would take 40 s: its first six seconds, at which the baseline is still at its cheapest. */
+/** Paced, a whole turn would take 40 s: its middle 300 deltas stand for it, with what came before in one piece. */
 const PACED_DELTAS = 300;
 const DELTAS_PER_SECOND = 50;
 
@@ -69,6 +69,11 @@ async function warmUp(open, durability, folder) {
   await store.close();
 }
 
+function middle(deltas) {
+  const start = (deltas.length - PACED_DELTAS) / 2;
+  return [deltas.slice(0, start).join(""), ...deltas.slice(start, start + PACED_DELTAS)];
+}
+
 async function run({ candidate, durability, pace, sessions, turns }, folder) {
   const { open, answersIn } = await import(`../candidates/${candidate}.js`);
   await warmUp(open, durability, folder);
@@ -77,12 +82,10 @@ async function run({ candidate, durability, pace, sessions, turns }, folder) {
   const isPaced = pace === "paced";
   const inputs = Array.from({ length: sessions }, (_, index) => ({
     session: `session-${index}`,
-    turns: Array.from({ length: turns }, (_, turn) =>
-      modelDeltas(1 + index * turns + turn, TURN.deltas, TURN.characters).slice(
-        0,
-        isPaced ? PACED_DELTAS : TURN.deltas,
-      ),
-    ),
+    turns: Array.from({ length: turns }, (_, turn) => {
+      const deltas = modelDeltas(1 + index * turns + turn, TURN.deltas, TURN.characters);
+      return isPaced ? middle(deltas) : deltas;
+    }),
   }));
   const store = await open(path, { durability });
   const clock = pacing(isPaced ? DELTAS_PER_SECOND : undefined, sessions);
