@@ -1,4 +1,6 @@
-import { rename, stat } from "node:fs/promises";
+import { mkdir, rename, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { setImmediate as nextTick } from "node:timers/promises";
 import type { EventLog } from "../log/event-log.ts";
 import { retryWhileBusy } from "../log/sqlite/busy-retry.ts";
 import { Database, type Statement, isBusy, isNotDatabase } from "../log/sqlite/engine.ts";
@@ -42,9 +44,12 @@ export interface OpenViewsOptions {
   path: string;
   /** Told when views are set aside or made anew. Default: `process.emitWarning`. */
   onWarning?: ((message: string) => void) | undefined;
+  /** Check all of the file, however large. Default: a small file whole, a large one at its top. */
+  isThorough?: boolean | undefined;
 }
 
 const BUSY_TIMEOUT_MS = 10_000;
+const PAGES_GIVEN_BACK = 2000;
 const MOST_BYTES_CHECKED = 4 * 1024 * 1024;
 
 /**
@@ -158,11 +163,28 @@ export class ConversationViews {
     this.#database.prepare("UPDATE generations SET state = 'current' WHERE generation = ?").run(generation);
   }
 
-  /** Removes a generation that is out of service, and gives its space back. */
+  /** Removes a generation that is out of service. Its space is given back by `giveSpaceBack`. */
   drop(generation: number): void {
     this.#generations.delete(generation);
     this.write(() => dropGeneration(this.#database, generation));
-    this.#database.exec("PRAGMA incremental_vacuum");
+  }
+
+  /** Gives free pages back to the file system, a few at a time: nobody has to wait for long. */
+  async giveSpaceBack(): Promise<void> {
+    const freePages = (): number => this.#database.number("PRAGMA freelist_count");
+    for (let free = freePages(); free > 0;) {
+      await this.whileBusy(() => this.#database.exec(`PRAGMA incremental_vacuum(${PAGES_GIVEN_BACK})`));
+      const left = freePages();
+      if (left >= free) break;
+      free = left;
+      await nextTick();
+    }
+    try {
+      // Else the write-ahead log would stay as large as it was, for as long as anybody has the views open.
+      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+    }
   }
 
   setHolder(role: string, holder: { pid: number; since: number } | undefined): void {
@@ -219,21 +241,13 @@ export async function openViewsReadOnly(log: EventLog, path: string): Promise<Co
  */
 export async function openViews(log: EventLog, options: OpenViewsOptions): Promise<ConversationViews> {
   const warn = options.onWarning ?? ((message: string) => process.emitWarning(message, "TurnlogWarning"));
-  let views: ConversationViews;
-  try {
-    views = await openFile(options.path);
-    await checkIntegrity(views);
-  } catch (error) {
-    if (!isDamagedViews(error)) throw error;
-    const aside = await setAside(options.path);
-    warn(`The views ${options.path} are damaged; they were set aside as ${aside} and are being made anew.`);
-    views = await openFile(options.path);
-  }
+  const views = await openSound({ ...options, onWarning: warn });
   try {
     const reason = await whyUnusable(log, views);
     if (reason !== undefined) {
       warn(`The views ${options.path} are being made anew: ${reason}.`);
       await views.whileBusy(() => discardOutOfService(views));
+      await views.giveSpaceBack();
     }
     await views.whileBusy(() =>
       views.write(() => {
@@ -247,7 +261,31 @@ export async function openViews(log: EventLog, options: OpenViewsOptions): Promi
   }
 }
 
+/**
+ * Opens the views as they are, whatever log or fold they are of: for a rebuild, which compares with them. What is
+ * damaged is set aside.
+ * @throws {StoreError} `newer-views`, `not-a-views-file`
+ */
+export async function openSound({
+  path,
+  onWarning,
+  isThorough,
+}: OpenViewsOptions): Promise<ConversationViews> {
+  try {
+    const views = await openFile(path);
+    await checkIntegrity(views, isThorough === true);
+    return views;
+  } catch (error) {
+    if (!isDamagedViews(error)) throw error;
+    const aside = await setAside(path);
+    onWarning?.(`The views ${path} are damaged; they were set aside as ${aside} and are being made anew.`);
+    return openFile(path);
+  }
+}
+
 async function openFile(path: string): Promise<ConversationViews> {
+  // The folder for caches may never have been used.
+  if (path !== ":memory:") await mkdir(dirname(path), { recursive: true });
   const database = await retryWhileBusy(path, BUSY_TIMEOUT_MS, () => new Database(path));
   try {
     const kind = await retryWhileBusy(path, BUSY_TIMEOUT_MS, () => viewsKind(database));
@@ -275,10 +313,10 @@ export function isDamagedViews(error: unknown): boolean {
 }
 
 /** Looks at the structure of a small file whole, of a large one at its top: opening must not grow with the log. */
-async function checkIntegrity(views: ConversationViews): Promise<void> {
+async function checkIntegrity(views: ConversationViews, isThorough: boolean): Promise<void> {
   try {
     const bytes = views.database.number("PRAGMA page_count") * views.database.number("PRAGMA page_size");
-    const check = bytes <= MOST_BYTES_CHECKED ? "PRAGMA quick_check(1)" : "SELECT 'ok'";
+    const check = isThorough || bytes <= MOST_BYTES_CHECKED ? "PRAGMA quick_check(1)" : "SELECT 'ok'";
     const verdict = await views.whileBusy(() => views.database.prepare(check).get()?.[0]);
     if (verdict !== "ok") throw new DamagedView(String(verdict));
     views.read(() => {
@@ -335,11 +373,6 @@ function discardOutOfService(views: ConversationViews): void {
 
 export function isViewsBusy(error: unknown): boolean {
   return isBusy(error);
-}
-
-/** Where the views of a log in a file lie. */
-export function viewsPathOf(logPath: string): string {
-  return `${logPath}.views`;
 }
 
 export async function fileExists(path: string): Promise<boolean> {

@@ -131,7 +131,9 @@ export class Projector {
       // A rebuild has put another generation in its place: go on from where that one has come to.
       if (!writer.flush(which)) this.#restart();
     } catch (error) {
-      if (!isViewsBusy(error)) throw error; // Somebody else writes: the next timer tries again.
+      // A session has been rebuilt in place: what is in memory of it is no longer what its rows say.
+      if (error instanceof StaleView) this.#restart();
+      else if (!isViewsBusy(error)) throw error; // Somebody else writes: the next timer tries again.
     }
   }
 

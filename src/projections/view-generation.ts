@@ -23,6 +23,13 @@ export interface ViewedConversation {
   /** Row of the session, undefined before it is first saved. */
   session: number | undefined;
   nextPlace: number;
+  /** Revision of its rows. */
+  savedRevision: number;
+}
+
+/** A conversation that has no rows yet. */
+export function unsavedConversation(conversation: Conversation): ViewedConversation {
+  return { conversation, session: undefined, nextPlace: 0, savedRevision: -1 };
 }
 
 interface SavedState {
@@ -97,7 +104,12 @@ export class ViewGeneration {
       ),
     };
     if (saved.filling !== undefined) conversation.filling = conversation.messages.get(saved.filling);
-    return { conversation, session: Number(session), nextPlace: Number(nextPlace) };
+    return {
+      conversation,
+      session: Number(session),
+      nextPlace: Number(nextPlace),
+      savedRevision: Number(revision),
+    };
   }
 
   #source(session: number, count: number, nextPlace: number, revision: () => number): MessageSource {
@@ -161,11 +173,25 @@ export class ViewGeneration {
     };
   }
 
-  /** Writes what has changed since the conversation was loaded or last saved, and empties its changes. */
+  /** Row and revision of a session, whatever else is wrong with it. */
+  placeOf(name: string): { session: number; revision: number } | undefined {
+    const row = sqlGuard(() =>
+      this.#sql("SELECT session, revision FROM sessions_g WHERE name = ?").get(name),
+    );
+    return row && { session: Number(row[0]), revision: Number(row[1]) };
+  }
+
+  /**
+   * Writes what has changed since the conversation was loaded or last saved, and empties its changes.
+   * @throws {StaleView} where somebody else has written the session since: nothing may be kept of the transaction.
+   */
   save(name: string, viewed: ViewedConversation, deadLetter?: object): void {
     const { conversation } = viewed;
     const changes = conversation.changes;
     if (changes === undefined) throw new Error("a conversation that is saved must note its changes");
+    const place = this.placeOf(name);
+    if (place?.session !== viewed.session || (place?.revision ?? -1) !== viewed.savedRevision)
+      throw new StaleView(`session ${name} was written by another`);
     const session = (viewed.session ??= this.#newSession(name));
     if (changes.list) this.#saveList(viewed, session);
     else for (const message of changes.messages) this.#saveMessage(viewed, session, message);
@@ -193,6 +219,7 @@ export class ViewGeneration {
       `UPDATE sessions_g SET (${SESSION_COLUMNS}, crc, dead_letter) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         WHERE session = ?`,
     ).run(...row, rowChecksum(row), deadLetter === undefined ? null : JSON.stringify(deadLetter), session);
+    viewed.savedRevision = conversation.revision;
   }
 
   #newSession(name: string): number {

@@ -4,7 +4,12 @@ import type { RecordedEvent } from "../log/event-log.ts";
 import { TurnlogError } from "../errors.ts";
 import { applyEvent, emptyConversation, skipEvent } from "./conversation.ts";
 import type { Checkpoint, ConversationViews } from "./conversation-views.ts";
-import { type ViewGeneration, type ViewedConversation, noChanges } from "./view-generation.ts";
+import {
+  type ViewGeneration,
+  type ViewedConversation,
+  noChanges,
+  unsavedConversation,
+} from "./view-generation.ts";
 
 /** Why a session can be folded no further. */
 export interface DeadLetter {
@@ -50,6 +55,7 @@ export class ViewWriter {
   #newestEventId: string | undefined;
   #highest: Checkpoint;
   #checkpoint: Checkpoint;
+  #pendingUnits = 0;
 
   constructor(
     views: ConversationViews,
@@ -75,13 +81,13 @@ export class ViewWriter {
     return this.#position;
   }
 
-  get #newest(): Checkpoint {
-    return { position: this.#position, eventId: this.#newestEventId };
+  /** About how many UTF-16 units of text have been folded since the last flush. */
+  get pendingUnits(): number {
+    return this.#pendingUnits;
   }
 
-  /** Sessions with something to write. */
-  get pendingSessions(): number {
-    return this.#dirty.size;
+  get #newest(): Checkpoint {
+    return { position: this.#position, eventId: this.#newestEventId };
   }
 
   /** True where a structural event waits to be written. */
@@ -96,6 +102,7 @@ export class ViewWriter {
   /** Folds an event, in memory. Events that the rows have seen already are skipped. */
   take(event: RecordedEvent): void {
     if (event.position <= this.#position) return;
+    this.#pendingUnits += unitsOf(event.data);
     const tracked = this.#tracked.get(event.stream) ?? this.#track(event.stream);
     if (tracked !== undefined) this.#fold(tracked, event);
     this.#position = event.position;
@@ -148,11 +155,7 @@ export class ViewWriter {
   #track(stream: string): Tracked | undefined {
     const name = sessionOfStream(stream);
     if (name === undefined) return undefined;
-    const loaded = this.#rows.load(name) ?? {
-      conversation: emptyConversation(),
-      session: undefined,
-      nextPlace: 0,
-    };
+    const loaded = this.#rows.load(name) ?? unsavedConversation(emptyConversation());
     loaded.conversation.changes = noChanges();
     const tracked: Tracked = {
       ...loaded,
@@ -183,6 +186,7 @@ export class ViewWriter {
     if (!isInService) return false;
     this.#highest = highest;
     this.#checkpoint = checkpoint;
+    this.#pendingUnits = 0;
     for (const tracked of sessions) {
       tracked.savedUpTo = undefined;
       this.#dirty.delete(tracked);
@@ -217,4 +221,17 @@ export class ViewWriter {
       this.#tracked.delete(stream);
     }
   }
+}
+
+/** Text that an event brings into memory; an estimate, and cheap. Nothing has been checked yet. */
+function unitsOf(data: RecordedEvent["data"]): number {
+  const content: unknown = (data as { content?: unknown } | null)?.content;
+  if (typeof content === "string") return content.length;
+  if (!Array.isArray(content)) return 0;
+  let units = 0;
+  for (const splice of content as unknown[]) {
+    const text: unknown = Array.isArray(splice) ? splice[2] : undefined;
+    if (typeof text === "string") units += text.length;
+  }
+  return units;
 }

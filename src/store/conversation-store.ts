@@ -4,7 +4,7 @@ import { NotFoundError, StoreError } from "../errors.ts";
 import { type Outcome, type Role, conversationStream } from "../events/conversation-event.ts";
 import type { Usage } from "../events/stored-part.ts";
 import type { EventLog } from "../log/event-log.ts";
-import { openEventLog, parseStoreUrl } from "../log/open-event-log.ts";
+import { openEventLog } from "../log/open-event-log.ts";
 import type { Conversation } from "../projections/conversation.ts";
 import { type Point, foldTo, toPoint } from "../projections/point.ts";
 import {
@@ -16,6 +16,7 @@ import {
 } from "../projections/session-index.ts";
 import { type SessionState, toSessionState } from "../projections/session-state.ts";
 import { type StoredMessage, toStoredMessage } from "../projections/stored-message.ts";
+import { viewsPath } from "../projections/views-path.ts";
 import { CallOrder } from "./call-order.ts";
 import { FlushScheduler } from "./flush-scheduler.ts";
 import { MessageIds } from "./message-ids.ts";
@@ -415,11 +416,4 @@ async function openStoreViews(
   // Loaded on demand: a program that needs no views needs no native module.
   const { openStoreViews: open } = await import("./store-views.ts");
   return open(log, path, options);
-}
-
-/** Where the views of a store lie: beside a log in a file, unless the caller names a place or wants none. */
-export function viewsPath(urlOrPath: string, given: string | false | undefined): string | undefined {
-  if (given !== undefined) return given === false ? undefined : given;
-  const location = parseStoreUrl(urlOrPath);
-  return location.engine === "sqlite" ? `${location.path}.views` : undefined;
 }
