@@ -1,5 +1,8 @@
 import { type Command, Option } from "commander";
+import { InvalidInputError } from "../errors.ts";
+import type { RecordProtocol } from "../recording/detect-protocol.ts";
 import type { RecordSummary } from "../recording/record-stream.ts";
+import type { RefusedVerb } from "../recording/verb-calls.ts";
 import type { ConversationStore } from "../store/conversation-store.ts";
 import type { TurnWriter } from "../store/turn-writer.ts";
 import type { CliContext } from "./cli-context.ts";
@@ -7,14 +10,16 @@ import { ExitCode } from "./exit-code.ts";
 import { count, plural } from "./figures.ts";
 import { interruptible } from "./interruptible.ts";
 import { milliseconds } from "./option-values.ts";
+import { OutputClosed } from "./output.ts";
 import { type StoreOption, storeOption, storeUrl, withStore } from "./store-access.ts";
 import { terminalJson, terminalLine } from "./terminal-text.ts";
 
 interface RecordCommandOptions extends StoreOption {
   user?: string;
   model?: string;
-  protocol: "auto" | "openai-chat" | "openai-responses" | "anthropic";
+  protocol: "auto" | RecordProtocol;
   pace: number;
+  ack?: true;
   json?: true;
 }
 
@@ -34,9 +39,10 @@ export function defineRecord(program: Command, context: CliContext): void {
     .option("--model <name>", "the model, for the record")
     .addOption(
       new Option("--protocol <name>", "what the chunks are")
-        .choices(["auto", "openai-chat", "openai-responses", "anthropic"])
+        .choices(["auto", "openai-chat", "openai-responses", "anthropic", "turnlog"])
         .default("auto"),
     )
+    .option("--ack", "with --protocol turnlog: print a JSON line for whatever has become durable")
     .option("--pace <ms>", "wait so long between chunks", milliseconds, 0)
     .option("--json", "print the summary as one JSON document");
   storeOption(command)
@@ -49,11 +55,20 @@ The input is one JSON chunk a line; server-sent events (data: …, event: …, [
 that is no JSON, or an input that ends before the stream does, ends the turn as failed (exit 1); everything before
 it is kept. Ctrl-C ends the turn as aborted.
 
+The protocol turnlog is for agent runtimes in other languages: a line is a call of the turn writer, such as
+{"verb":"text","text":"Hi"}. docs/record-protocol.md lists the verbs and what --ack prints.
+
 Examples:
   $ curl -N https://… | turnlog record support-42 --user "Why is my order late?"
   $ turnlog record replay --pace 30 < stream.jsonl`;
 
 async function record(sessionId: string, options: RecordCommandOptions, context: CliContext): Promise<void> {
+  if (options.ack === true && options.protocol !== "turnlog") {
+    throw new InvalidInputError(
+      "ack-without-turnlog",
+      "--ack acknowledges the verbs of a runtime: it needs --protocol turnlog.",
+    );
+  }
   const { checkSessionId } = await import("../store/message-input.ts");
   checkSessionId(sessionId); // Before the store: a wrong name must not leave an empty one.
   if (context.streams.stdin.isTTY === true) {
@@ -72,20 +87,48 @@ async function record(sessionId: string, options: RecordCommandOptions, context:
 async function recordTurn(
   store: ConversationStore,
   sessionId: string,
-  { user, model, protocol, pace }: RecordCommandOptions,
-  { streams }: CliContext,
+  { user, model, protocol, pace, ack }: RecordCommandOptions,
+  context: CliContext,
   signal: AbortSignal,
 ): Promise<RecordedTurn> {
   const { recordLines } = await import("../recording/record-stream.ts");
+  const { stdin } = context.streams;
   const turn = await store.beginTurn(sessionId, { user, model });
+  const { messageId, turnId } = turn;
+  const acknowledge = async (fact: object): Promise<void> => {
+    if (ack === true) await printFact(context, fact);
+  };
   try {
-    const summary = await recordLines(turn, streams.stdin, { protocol, paceMs: pace, signal });
+    await acknowledge({ type: "begin", line: 0, sessionId, messageId, turnId });
+    const summary = await recordLines(turn, stdin, {
+      protocol,
+      paceMs: pace,
+      signal,
+      onDurable: (line) => acknowledge({ type: "durable", line }),
+      onRefused: async (refused) => {
+        await noteRefusal(context, refused);
+        await acknowledge({ type: "refused", ...refused });
+      },
+    });
     const messages = await store.listMessages(sessionId, { limit: Infinity });
     const parts = messages.find(({ id }) => id === turn.messageId)?.parts.length ?? 0;
     return { turn, summary, parts };
   } finally {
-    streams.stdin.destroy(); // Its writer may stay silent for ever.
+    stdin.destroy(); // Its writer may stay silent for ever.
   }
+}
+
+/** For the program at the other end of the pipe. One that has stopped listening is no reason to stop recording. */
+async function printFact({ out }: CliContext, fact: object): Promise<void> {
+  try {
+    await out.line(terminalJson(fact));
+  } catch (error) {
+    if (!(error instanceof OutputClosed)) throw error;
+  }
+}
+
+async function noteRefusal({ err }: CliContext, { line, message, code }: RefusedVerb): Promise<void> {
+  await err.note(`turnlog: ${terminalLine(`line ${line} was refused: ${message} (${code})`)}`);
 }
 
 async function report(
@@ -93,13 +136,14 @@ async function report(
   options: RecordCommandOptions,
   context: CliContext,
 ): Promise<void> {
-  const { outcome, error } = recorded.summary;
+  const { outcome, error, line, refused } = recorded.summary;
+  if (outcome !== "finished" || refused > 0) context.exitCode = ExitCode.problem;
   if (outcome !== "finished") {
-    context.exitCode = ExitCode.problem;
     const code = error?.code === undefined ? "" : ` (${error.code})`;
     const why = error === undefined ? `the turn ended as ${outcome}` : `${error.message}${code}`;
     await context.err.note(`turnlog: ${terminalLine(why)}`);
   }
+  if (options.ack === true) return printFact(context, { type: "end", line, ...toJson(recorded), refused });
   await context.out.line(
     options.json === true ? terminalJson(toJson(recorded)) : terminalLine(describe(recorded)),
   );
@@ -126,13 +170,14 @@ function toJson({ turn, summary, parts }: RecordedTurn): object {
 }
 
 function describe({ turn, summary, parts }: RecordedTurn): string {
-  const { outcome, deltas, toolCalls, finishReason, usage, unknownKinds } = summary;
+  const { outcome, deltas, toolCalls, refused, finishReason, usage, unknownKinds } = summary;
   const facts = [
     `${outcome}: message #${turn.messageId} in ${JSON.stringify(turn.sessionId)}`,
     plural(parts, "part"),
     plural(deltas, "delta"),
     plural(toolCalls, "tool call"),
   ];
+  if (refused > 0) facts.push(`${refused} refused`);
   if (usage?.inputTokens !== undefined) facts.push(`${count(usage.inputTokens)} tokens in`);
   if (usage?.outputTokens !== undefined) facts.push(`${count(usage.outputTokens)} out`);
   if (finishReason !== undefined) facts.push(finishReason);

@@ -57,7 +57,7 @@ export abstract class StreamReader {
       this.fail(
         "stream-ended-early",
         this.hasOpenMessage
-          ? `The input ended before ${this.whatIsOpen} did.`
+          ? this.endedEarly
           : "The input ended before a message began.",
       );
     } else {
@@ -80,9 +80,9 @@ export abstract class StreamReader {
   /** True while a message has begun and its own end has not come. */
   protected abstract get hasOpenMessage(): boolean;
 
-  /** In words. */
-  protected get whatIsOpen(): string {
-    return "the model's message";
+  /** What to say of an input that ends while a message is open. */
+  protected get endedEarly(): string {
+    return "The input ended before the model's message did.";
   }
 
   /** The line that is being read. */

@@ -15,8 +15,8 @@ export class TurnVerbReader extends StreamReader {
     return true;
   }
 
-  protected override get whatIsOpen(): string {
-    return "the turn (by finish, fail or abort)";
+  protected override get endedEarly(): string {
+    return "The input ended before the turn did: finish, fail or abort ends it.";
   }
 
   protected readChunk(chunk: JsonRecord): void {
