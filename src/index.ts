@@ -21,6 +21,29 @@ export type {
 export type { SessionState } from "./projections/session-state.ts";
 export { type Point, parsePoint } from "./projections/point.ts";
 
+// Read models.
+export {
+  type RebuildOptions,
+  type RebuildProgress,
+  type RebuildReport,
+  rebuildViews,
+} from "./projections/rebuild.ts";
+export type { Difference, Verification } from "./projections/rebuild-verify.ts";
+export type { DeadLetter } from "./projections/view-writer.ts";
+export {
+  type ProjectedEvent,
+  type ProjectionDefinition,
+  defineProjection,
+} from "./projections/own-projection.ts";
+export {
+  type OpenProjectionOptions,
+  type OwnProjection,
+  type ProjectionReport,
+  type RebuildProjectionOptions,
+  openProjection,
+  rebuildProjection,
+} from "./projections/open-projection.ts";
+
 // Prompts and displays in the AI SDK's shapes.
 export { type ModelMessagesOptions, toModelMessages } from "./store/model-messages.ts";
 export type {

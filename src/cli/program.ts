@@ -4,6 +4,7 @@ import { defineDemo } from "./demo-command.ts";
 import { defineEvents } from "./events-command.ts";
 import { ExitCode, describeError, exitCodeOf } from "./exit-code.ts";
 import { OutputClosed } from "./output.ts";
+import { defineRebuild } from "./rebuild-command.ts";
 import { defineRecord } from "./record-command.ts";
 import { defineSessions } from "./sessions-command.ts";
 import { defineShow } from "./show-command.ts";
@@ -45,6 +46,7 @@ function createProgram(context: CliContext): Command {
   defineSessions(program, context);
   defineShow(program, context);
   defineEvents(program, context);
+  defineRebuild(program, context);
   defineDemo(program, context);
   return program;
 }
