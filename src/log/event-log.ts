@@ -61,6 +61,11 @@ export interface SubscribeOptions {
   /** Deliver events above this position. Default: from the start. */
   after?: number;
   streamPrefix?: string;
+  /**
+   * A follower that is in no hurry: new events may wait so long, in ms, to be delivered together, where that spares
+   * the engine work. Default 0: at once.
+   */
+  batchMs?: number;
 }
 
 /**

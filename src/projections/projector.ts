@@ -75,7 +75,7 @@ export class Projector {
     });
     this.#writer = writer;
     this.#subscription = this.#log
-      .subscribe({ after: current.checkpoint.position })
+      .subscribe({ after: current.checkpoint.position, batchMs: this.#options.batchMs ?? BATCH_MS })
       .pipe(filter(() => this.#writer === writer))
       .subscribe({
         next: (signal) => this.#take(writer, signal),

@@ -10,6 +10,8 @@ import { findSplice } from "../events/text-splice.ts";
 export class PartsJson {
   readonly #slots: Slot[] = [];
   #length = "[]".length;
+  /** Where the last appendWhole put its text. */
+  insertedAt = 0;
 
   /** UTF-16 units of the JSON as it stands. */
   get length(): number {
@@ -62,6 +64,21 @@ export class PartsJson {
     slot.length += ins.length;
     this.#length += ins.length;
     return [at, 0, ins];
+  }
+
+  /**
+   * As `append`, of text that is whole and goes to the end of the last part: undefined where it is not so simple,
+   * and nothing was done. Where it goes is `insertedAt`.
+   */
+  appendWhole(index: number, text: string): string | undefined {
+    const slot = this.#slots[index];
+    if (slot === undefined || index !== this.#slots.length - 1) return undefined;
+    if (slot.held !== "" || slot.tool !== undefined || isHighSurrogate(text.charCodeAt(text.length - 1)))
+      return undefined;
+    const ins = escape(text);
+    this.insertedAt = this.#length - "]".length - slot.tail.length;
+    this.#grow(slot, ins.length);
+    return ins;
   }
 
   /** Merges into the providerMetadata of a text or reasoning part. */
@@ -171,10 +188,10 @@ function escape(text: string): string {
   return MAY_NEED_ESCAPES.test(text) ? JSON.stringify(text).slice(1, -1) : text;
 }
 
+const isHighSurrogate = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff;
+
 function holdBack(text: string): [whole: string, held: string] {
-  const last = text.charCodeAt(text.length - 1);
-  const isHighSurrogate = last >= 0xd800 && last <= 0xdbff;
-  return isHighSurrogate ? [text.slice(0, -1), text.slice(-1)] : [text, ""];
+  return isHighSurrogate(text.charCodeAt(text.length - 1)) ? [text.slice(0, -1), text.slice(-1)] : [text, ""];
 }
 
 /** Providers add facts in several chunks: one level of merging per provider keeps them all. */

@@ -17,6 +17,9 @@ export class PendingDeltas {
   #time = 0;
   #last = 0;
   #splices: Splice[] = [];
+  /** The last of them, and where what it inserted ends. */
+  #newest: Splice | undefined;
+  #end = 0;
   /** Time and units of each mark, alternating: what waits for the end of the window is thousands of deltas and no objects. */
   #marks: number[] = [];
   #units = 0;
@@ -30,16 +33,26 @@ export class PendingDeltas {
   }
 
   /** @param now epoch ms */
-  add(splice: Splice, now: number): void {
+  add([at, del, ins]: Splice, now: number): void {
+    this.#mark(ins.length, now);
+    if (this.#newest !== undefined && del === 0 && at === this.#end) this.#newest[2] += ins;
+    else this.#splices.push((this.#newest = [at, del, ins]));
+    this.#end = at + ins.length;
+  }
+
+  /** As `add`, of a pure insertion: the commonest delta, without an object made for it. */
+  insert(at: number, ins: string, now: number): void {
+    if (this.#newest === undefined || at !== this.#end) return this.add([at, 0, ins], now);
+    this.#mark(ins.length, now);
+    this.#newest[2] += ins;
+    this.#end += ins.length;
+  }
+
+  #mark(units: number, now: number): void {
     if (this.isEmpty) this.#time = this.#last = now;
-    const units = splice[2].length;
     this.#marks.push(Math.max(0, now - this.#last), units);
     this.#last = Math.max(now, this.#last);
     this.#units += units;
-    const newest = this.#splices.at(-1);
-    const continues = newest !== undefined && splice[1] === 0 && splice[0] === newest[0] + newest[2].length;
-    if (continues) newest[2] += splice[2];
-    else this.#splices.push(splice);
   }
 
   take(): CoalescedDeltas | undefined {
@@ -47,6 +60,7 @@ export class PendingDeltas {
     const marks = this.#marks.length > 2 ? inPairs(this.#marks) : undefined;
     const taken = { time: this.#time, splices: this.#splices, marks };
     this.#splices = [];
+    this.#newest = undefined;
     this.#marks = [];
     this.#units = 0;
     return taken;

@@ -57,6 +57,10 @@ export class TurnOutbox implements SessionObserver {
     session.observe(this);
   }
 
+  get hasFailed(): boolean {
+    return this.#hasFailed;
+  }
+
   /** Throws what ended the writing for good: `turn-lost`, or the log's failure. */
   check(): void {
     if (this.#hasFailed) throw this.#failure;

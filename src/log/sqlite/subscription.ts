@@ -60,10 +60,14 @@ export function subscription(source: SubscriptionSource, options: SubscribeOptio
       schedule();
     };
 
-    const endWatching = source.onChange(() => {
+    const onChange = (): void => {
       // Whatever is scheduled already will see it.
       if (scheduled === undefined && retry === undefined && isCaughtUp) deliverPage();
-    });
+    };
+    const endWatching =
+      options.batchMs === undefined || options.batchMs === 0
+        ? source.onChange(onChange)
+        : lookEvery(options.batchMs, onChange);
     schedule();
     return () => {
       endWatching();
@@ -71,4 +75,11 @@ export function subscription(source: SubscriptionSource, options: SubscribeOptio
       clearTimeout(retry);
     };
   });
+}
+
+/** A look finds nothing for the price of a query; being woken by each of a thousand commits a second costs more. */
+function lookEvery(intervalMs: number, look: () => void): () => void {
+  const timer = setInterval(look, intervalMs);
+  timer.unref();
+  return () => clearInterval(timer);
 }
