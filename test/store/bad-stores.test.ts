@@ -14,11 +14,14 @@ const CHILD = fileURLToPath(new URL("../crash/bad-store-child.js", import.meta.u
 
 let folder: string;
 let path: string;
+let child: ChildProcess | undefined;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "turnlog-bad-"));
   path = join(folder, "conversations.db");
 });
 afterEach(() => {
+  child?.kill("SIGKILL"); // One that a failed test left waiting.
+  child = undefined;
   chmodSync(folder, 0o755);
   rmSync(folder, { recursive: true, force: true });
 });
@@ -120,7 +123,7 @@ describe("a store that cannot be written", () => {
       const before = readFileSync(path);
       for (const name of readdirSync(folder)) chmodSync(join(folder, name), fileMode);
       chmodSync(folder, folderMode);
-      const child = spawn(process.execPath, [CHILD, "withoutRights", path], {
+      child = spawn(process.execPath, [CHILD, "withoutRights", path], {
         stdio: ["ignore", "pipe", "inherit"],
       });
       const reports: unknown[] = [];
@@ -153,7 +156,7 @@ describe("a store without room", () => {
     "says so, keeps what it had acknowledged, and goes on when there is room again",
     async () => {
       const limited = 'ulimit -S -f 400; exec "$@"';
-      const child = spawn("bash", ["-c", limited, "bash", process.execPath, CHILD, "untilFull", path], {
+      child = spawn("bash", ["-c", limited, "bash", process.execPath, CHILD, "untilFull", path], {
         stdio: ["pipe", "pipe", "inherit"],
       });
       const reports = reportsOf(child);
