@@ -1,13 +1,10 @@
 import type { Command } from "commander";
-import type { RecordedEvent } from "../log/event-log.ts";
 import type { ConversationStore } from "../store/conversation-store.ts";
 import type { CliContext } from "./cli-context.ts";
-import { summarizeEvent } from "./event-summary.ts";
-import { utcMilliseconds } from "./figures.ts";
+import { eventJson, eventLine } from "./event-line.ts";
 import { wholeNumber } from "./option-values.ts";
-import type { Output } from "./output.ts";
 import { type StoreOption, storeOption, storeUrl, withReadOnlyStore } from "./store-access.ts";
-import { terminalJson, terminalLine } from "./terminal-text.ts";
+import { terminalJson } from "./terminal-text.ts";
 
 interface EventsOptions extends StoreOption {
   from?: number;
@@ -53,25 +50,6 @@ async function printEvents(
   const stream = conversationStream(sessionId);
   const range = { ...(from === undefined ? {} : { from }), ...(limit === undefined ? {} : { limit }) };
   for await (const event of store.log.readStream(stream, range)) {
-    await out.line(json === true ? terminalJson(toJson(event)) : eventLine(event, out));
+    await out.line(json === true ? terminalJson(eventJson(event)) : eventLine(event, out));
   }
-}
-
-/** The documented shape. Data and metadata are as stored, `time` is the writer's. */
-function toJson({ position, revision, id, type, data, metadata }: RecordedEvent): object {
-  return { position, revision, id, type, time: utcMilliseconds(metadata["time"]), data, metadata };
-}
-
-function eventLine(event: RecordedEvent, out: Output): string {
-  const { position, revision, type, metadata } = event;
-  const cause = metadata["cause"];
-  const fields = [
-    out.style("dim", String(position).padStart(7)),
-    String(revision).padStart(6),
-    out.style("dim", utcMilliseconds(metadata["time"]).padEnd(24)),
-    terminalLine(type).padEnd(21),
-    terminalLine(typeof cause === "string" ? cause : "-").padEnd(12),
-    summarizeEvent(event),
-  ];
-  return fields.join(" ").trimEnd();
 }

@@ -1,13 +1,17 @@
 import { Command, CommanderError } from "commander";
 import { type CliContext, type CliStreams, createContext, packageVersion } from "./cli-context.ts";
+import { defineAutopsy } from "./autopsy-command.ts";
 import { defineDemo } from "./demo-command.ts";
 import { defineEvents } from "./events-command.ts";
 import { ExitCode, describeError, exitCodeOf } from "./exit-code.ts";
 import { OutputClosed } from "./output.ts";
 import { defineRebuild } from "./rebuild-command.ts";
 import { defineRecord } from "./record-command.ts";
+import { defineRepair } from "./repair-command.ts";
 import { defineSessions } from "./sessions-command.ts";
 import { defineShow } from "./show-command.ts";
+import { defineStats } from "./stats-command.ts";
+import { defineTail } from "./tail-command.ts";
 import { terminalLine, terminalText } from "./terminal-text.ts";
 
 /**
@@ -46,6 +50,10 @@ function createProgram(context: CliContext): Command {
   defineSessions(program, context);
   defineShow(program, context);
   defineEvents(program, context);
+  defineAutopsy(program, context);
+  defineRepair(program, context);
+  defineTail(program, context);
+  defineStats(program, context);
   defineRebuild(program, context);
   defineDemo(program, context);
   return program;

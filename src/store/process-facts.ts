@@ -21,11 +21,18 @@ export function ownProcessFacts(): ProcessFacts {
  * /proc/PID/stat, see proc(5). A zombie counts as gone: it runs nothing any more.
  */
 export function processStart(pid: number): string | undefined {
+  return processStatus(pid)?.start;
+}
+
+/** Whether a process of this pid runs, when it started, and whether it has been stopped (SIGSTOP, a debugger). */
+export function processStatus(pid: number): { start: string; isStopped: boolean } | undefined {
   const stat = readFact(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
   // The second field, the command in parentheses, may itself hold spaces and parentheses.
-  const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const state = fields?.[0];
-  return state === "Z" || state === "X" ? undefined : fields?.[19];
+  const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ") ?? [];
+  const [state = "X"] = fields;
+  const start = fields[19];
+  if (state === "Z" || state === "X" || start === undefined) return undefined;
+  return { start, isStopped: state === "T" || state === "t" };
 }
 
 /** A fact that this system does not tell (no /proc, or a hardened one) is left out. */

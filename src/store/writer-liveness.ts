@@ -55,23 +55,12 @@ export class WriterLiveness {
     if (hasStopped) return { ...status, verdict: "dead" };
     if (writer === this.#ownWriter) return { ...status, verdict: "alive" };
     const silenceMs = description.heartbeatMs * SILENT_INTERVALS;
-    if (this.#ranHere(description)) {
+    if (ranHere(description, this.#own)) {
       if (processStart(description.pid) !== description.pidStart) return { ...status, verdict: "dead" };
       // The same machine, so the same clock: a process that should beat and does not may hang for good, or be stopped.
       return { ...status, verdict: Date.now() - lastSeen > silenceMs ? "unknown" : "alive" };
     }
     return { ...status, verdict: this.#judgeBySilence(writer, revision, silenceMs) };
-  }
-
-  #ranHere(description: WriterDescription): boolean {
-    const { bootId, pidNamespace } = this.#own;
-    return (
-      bootId !== undefined &&
-      pidNamespace !== undefined &&
-      description.pidStart !== undefined &&
-      description.bootId === bootId &&
-      description.pidNamespace === pidNamespace
-    );
   }
 
   #judgeBySilence(writer: string, revision: number, silenceMs: number): WriterVerdict {
@@ -106,4 +95,16 @@ export class WriterLiveness {
     }
     return undefined;
   }
+}
+
+/** True where a process of its pid and start time can be looked for: the same boot and pid namespace. */
+export function ranHere(description: WriterDescription, own: ProcessFacts): boolean {
+  const { bootId, pidNamespace } = own;
+  return (
+    bootId !== undefined &&
+    pidNamespace !== undefined &&
+    description.pidStart !== undefined &&
+    description.bootId === bootId &&
+    description.pidNamespace === pidNamespace
+  );
 }
