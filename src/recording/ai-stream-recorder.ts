@@ -31,12 +31,16 @@ export interface RecordedStream {
 /** What the streams before used, of turns that were left open. */
 const earlierUsage = new WeakMap<Turn, Usage>();
 
+/** How many streams went into a turn: each uses the same ids for its blocks. */
+const streamsOfTurn = new WeakMap<Turn, number>();
+
 type PartOf<Type extends AIStreamPart["type"]> = Extract<AIStreamPart, { type: Type }>;
 
 /** Takes the parts of a fullStream one by one, and at last ends the turn. See recordStream. */
 export class AIStreamRecorder {
   readonly #turn: Turn;
   readonly #calls: TurnToolCalls;
+  readonly #stream: number;
   readonly #unknown = new KindCounts();
   readonly #approvals = new Map<string, PendingApproval>();
   /** The stream's block → the turn's: the stream uses its ids again in every step. */
@@ -53,6 +57,8 @@ export class AIStreamRecorder {
   constructor(turn: Turn) {
     this.#turn = turn;
     this.#calls = TurnToolCalls.of(turn);
+    this.#stream = (streamsOfTurn.get(turn) ?? 0) + 1;
+    streamsOfTurn.set(turn, this.#stream);
   }
 
   async read(part: AIStreamPart): Promise<void> {
@@ -164,7 +170,7 @@ export class AIStreamRecorder {
   async #write(part: { type: string; id: string } & WithMetadata, text: string): Promise<void> {
     if (text === "" && part.providerMetadata === undefined) return;
     const key = blockKey(part);
-    const block = this.#blocks.get(key) ?? `${key} ${++this.#newBlocks}`;
+    const block = this.#blocks.get(key) ?? `${key} ${this.#stream}.${++this.#newBlocks}`;
     this.#blocks.set(key, block);
     const options = { block, ...metadata(part) };
     return part.type.startsWith("text")
