@@ -172,7 +172,7 @@ describe("autopsy of a process that was killed", () => {
       expect(turns).toEqual([
         expect.objectContaining(crashed(facts, { phase: "text", text: "Working on it" })),
       ]);
-      expect((turns[0]?.["prompt"] as unknown[]).length).toBe(7);
+      expect(turns[0]?.["prompt"]).toHaveLength(7);
       const { stdout } = await run(["events", "zoo", "--store", path]);
       expect(stdout).not.toContain("MessagesReplaced");
     }));

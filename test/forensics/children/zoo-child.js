@@ -103,7 +103,7 @@ const scenarios = {
     await turn.toolStarted("c1");
     say(of(turn));
     const hoard = [];
-    for (;;) hoard.push(new Array(100_000).fill(hoard.length));
+    for (;;) hoard.push(Array.from({ length: 100_000 }, () => hoard.length));
   },
 
   async "process-exit"() {
