@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { setImmediate as nextTick } from "node:timers/promises";
 import type { EventLog } from "../log/event-log.ts";
 import { retryWhileBusy } from "../log/sqlite/busy-retry.ts";
+import { giveBackFreePages } from "../log/sqlite/free-space.ts";
 import { Database, type Statement, isBusy, isNotDatabase } from "../log/sqlite/engine.ts";
 import { DamagedView, StaleView } from "./message-collection.ts";
 import { ViewGeneration } from "./view-generation.ts";
@@ -62,9 +63,12 @@ export class ConversationViews {
   readonly #generations = new Map<number, ViewGeneration>();
   #selectRecords: Statement | undefined;
 
-  constructor(path: string, database: Database) {
+  readonly #isReadOnly: boolean;
+
+  constructor(path: string, database: Database, isReadOnly = false) {
     this.path = path;
     this.#database = database;
+    this.#isReadOnly = isReadOnly;
   }
 
   read<Result>(work: () => Result): Result {
@@ -206,9 +210,23 @@ export class ConversationViews {
     return this.#database;
   }
 
+  #tidy(): void {
+    try {
+      giveBackFreePages(this.#database);
+      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch (error) {
+      // Busy: others go on with it. Damaged: who opens it next makes it anew. Neither is lost by closing.
+      if (!isBusy(error) && !isDamagedViews(error)) throw error;
+    }
+  }
+
   close(): void {
     this.#generations.clear();
-    this.#database.close();
+    try {
+      if (!this.#isReadOnly) this.#tidy();
+    } finally {
+      this.#database.close();
+    }
   }
 }
 
@@ -222,7 +240,7 @@ export async function openViewsReadOnly(log: EventLog, path: string): Promise<Co
   try {
     database = new Database(path, { readOnly: true });
     if (viewsKind(database) === "ours") {
-      const views = new ConversationViews(path, database);
+      const views = new ConversationViews(path, database, true);
       const current = views.read(() => views.current());
       if (current !== undefined && (await whyUnusable(log, views)) === undefined) return views;
     }

@@ -14,7 +14,7 @@ export interface ProjectorOptions {
   onWarning?: ((message: string) => void) | undefined;
 }
 
-const BATCH_MS = 50;
+const BATCH_MS = 250;
 const INTERVAL_MS = 1000;
 /** How often a process that is not the projector looks whether it should become it. */
 const TAKEOVER_MS = 1000;
@@ -156,7 +156,7 @@ export class Projector {
     this.#yield();
     if (this.#isStopped) return;
     const why = isDamagedViews(error)
-      ? "they are damaged: open the store again to have them made anew"
+      ? `they are damaged (${String(error)}): open the store again to have them made anew`
       : String(error);
     this.#warn(
       `The views ${this.#views.path} could not be brought up to date: ${why}. Queries read the log instead.`,

@@ -2,6 +2,7 @@ import { setImmediate as nextTick } from "node:timers/promises";
 import { StoreError } from "../../errors.ts";
 import type { RecordedEvent } from "../event-log.ts";
 import { retryWhileBusy } from "./busy-retry.ts";
+import { giveBackFreePages } from "./free-space.ts";
 import { ChangeWatcher } from "./change-watcher.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { CommittedState } from "./committed-state.ts";
@@ -142,7 +143,11 @@ export class SharedLog implements SubscriptionSource {
     await this.power.close();
     await this.#checkpointer.close();
     // The engine keeps statements alive until they are collected, and so would leave a full WAL behind.
-    if (!this.readOnly) this.state.tables.database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    if (!this.readOnly) {
+      const { database } = this.state.tables;
+      giveBackFreePages(database);
+      database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    }
     await this.#opened.dispose();
   }
 }
