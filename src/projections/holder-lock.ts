@@ -33,7 +33,10 @@ export class HolderLock {
   }
 
   release(): void {
-    this.#database?.close();
+    const database = this.#database;
     this.#database = undefined;
+    // A connection that is closed with prepared statements lives on, with its lock, until they are collected.
+    database?.exec("ROLLBACK");
+    database?.close();
   }
 }

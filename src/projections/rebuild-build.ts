@@ -12,7 +12,7 @@ import {
 import { ViewWriter } from "./view-writer.ts";
 
 /** A batch is one transaction: long enough that a growing message is written seldom, short enough for memory. */
-const MOST_EVENTS = 50_000;
+const BATCH_EVENTS = 50_000;
 const MOST_UNITS = 8 * 1024 * 1024;
 const MOST_SESSIONS = 2000;
 const UNITS_HELD = 8 * 1024 * 1024;
@@ -93,7 +93,7 @@ export async function buildGeneration(
   let events = 0;
   while (writer.position < goal) {
     checkNotAborted(run);
-    const batch = await takeBatch(log, writer, goal);
+    const batch = await takeBatch(log, writer, goal, options.batchEvents ?? BATCH_EVENTS);
     events += batch.events;
     const isWritten = await views.whileBusy(() => writer.flush("all", "building"));
     if (!isWritten) throw rebuildLost(views.path);
@@ -119,7 +119,7 @@ interface Batch {
  * Folds up to a batch of events. By a subscription, which hands over page by page: awaiting each event would cost as
  * much as folding it.
  */
-function takeBatch(log: EventLog, writer: ViewWriter, goal: number): Promise<Batch> {
+function takeBatch(log: EventLog, writer: ViewWriter, goal: number, mostEvents: number): Promise<Batch> {
   return new Promise((resolve, reject) => {
     const batch: Batch = { events: 0, newest: undefined };
     let isDone = false;
@@ -131,25 +131,24 @@ function takeBatch(log: EventLog, writer: ViewWriter, goal: number): Promise<Bat
           writer.take(signal.event);
           batch.events++;
           batch.newest = signal.event;
-          if (isFull(batch, writer) || signal.event.position >= goal) done();
+          const isFull = batch.events >= mostEvents || writer.pendingUnits >= MOST_UNITS;
+          if (isFull || signal.event.position >= goal) done();
         } catch (error) {
-          done();
+          end();
           reject(error instanceof Error ? error : new Error(String(error)));
         }
       },
       error: reject,
     });
-    if (isDone) subscription.unsubscribe();
-
     function done(): void {
-      isDone = true;
-      // Undefined while `subscribe` itself delivers.
-      queueMicrotask(() => subscription.unsubscribe());
+      end();
       resolve(batch);
     }
-  });
-}
 
-function isFull({ events }: Batch, writer: ViewWriter): boolean {
-  return events >= MOST_EVENTS || writer.pendingUnits >= MOST_UNITS;
+    function end(): void {
+      isDone = true;
+      // It is not there yet while `subscribe` itself delivers.
+      queueMicrotask(() => subscription.unsubscribe());
+    }
+  });
 }

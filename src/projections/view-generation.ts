@@ -345,8 +345,8 @@ function sqlGuard<Result>(query: () => Result): Result {
   try {
     return query();
   } catch (cause) {
-    if (cause instanceof Error && /no such table/.test(cause.message))
-      throw new StaleView("dropped", { cause });
+    // By its text: a native module's errors are not instances of this realm's Error everywhere.
+    if (/no such table/.test(String(cause))) throw new StaleView("dropped", { cause });
     if (isBusy(cause)) throw new StaleView("locked for a moment", { cause });
     throw new DamagedView(`the views cannot be read: ${String(cause)}`, { cause });
   }
