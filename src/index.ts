@@ -68,6 +68,8 @@ export {
 } from "./recording/record-ai-stream.ts";
 export { recordedTools } from "./recording/recorded-tools.ts";
 export { type RecordOptions, type RecordSummary, recordLines } from "./recording/record-stream.ts";
+export type { RecordProtocol } from "./recording/detect-protocol.ts";
+export type { RefusedVerb } from "./recording/verb-calls.ts";
 export { type TurnVerb, applyVerb } from "./recording/turn-verb.ts";
 
 // The log underneath, and what an adapter of one's own needs.
