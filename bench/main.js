@@ -11,10 +11,11 @@ import { parseArgs } from "node:util";
 import { runRounds } from "./harness/rounds.js";
 import { benchFolder, versions } from "./harness/surroundings.js";
 import { targetTable } from "./harness/table.js";
+import autopsy from "./workloads/autopsy.js";
 import findSplice from "./workloads/find-splice.js";
 import streamedTurn from "./workloads/streamed-turn.js";
 
-const WORKLOADS = [findSplice, streamedTurn];
+const WORKLOADS = [autopsy, findSplice, streamedTurn];
 
 function readArguments() {
   const { values } = parseArgs({

@@ -45,7 +45,11 @@ class BoundStatement implements Statement {
   }
 
   all(...parameters: SqlValue[]): Row[] {
-    return this.#statement.all(...parameters) as Row[];
+    try {
+      return this.#statement.all(...parameters) as Row[];
+    } catch (error) {
+      throw withResultCode(error);
+    }
   }
 }
 
@@ -133,6 +137,28 @@ const NO_ROOM: ReadonlySet<unknown> = new Set([
   constants.errno.EDQUOT,
   constants.errno.EFBIG,
 ]);
+
+/** What SQLite says for the codes that this module tells apart (sqlite3_errstr). */
+const MESSAGES: ReadonlyMap<string, number> = new Map([
+  ["database is locked", SQLITE_BUSY],
+  ["database table is locked", SQLITE_LOCKED],
+  ["attempt to write a readonly database", SQLITE_READONLY],
+  ["disk I/O error", SQLITE_IOERR],
+  ["database disk image is malformed", SQLITE_CORRUPT],
+  ["database or disk is full", SQLITE_FULL],
+  ["unable to open database file", SQLITE_CANTOPEN],
+  ["locking protocol", SQLITE_PROTOCOL],
+  ["file is not a database", SQLITE_NOTADB],
+]);
+
+/** The driver leaves the result code out of an error that comes between the rows of `all`. */
+function withResultCode(error: unknown): unknown {
+  // Of another realm's class, maybe: the driver is native.
+  if (typeof error !== "object" || error === null || "errcode" in error || !("message" in error))
+    return error;
+  const errcode = MESSAGES.get(String(error.message));
+  return errcode === undefined ? error : Object.assign(error, { errcode });
+}
 
 /** SQLite's primary result code, undefined for an error that is not SQLite's. */
 function resultCode(error: unknown): number | undefined {
