@@ -64,6 +64,10 @@ switch (name) {
     break;
   case "idle":
     break;
+  case "closed": // Its window of weeks was open.
+    buffer();
+    await store.close();
+    break;
   case "flushing": // So far on its way: handed to the session, not to the log.
     buffer();
     void turn.flush();

@@ -106,6 +106,11 @@ describe("an open store", () => {
     expect(await answerIn("log.db")).toMatchObject({ status: "open", content: "[]" });
   });
 
+  it("leaves nothing behind that keeps it, once it is closed", async () => {
+    expect(await endsBy("closed", "log.db")).toEqual({ code: 0, stdout: "", stderr: "" });
+    expect(await answerIn("log.db")).toMatchObject({ status: "open", parts: BUFFERED });
+  });
+
   it("keeps it until what is buffered has been flushed", async () => {
     expect(await endsBy("window", "log.db")).toEqual({
       code: 0,

@@ -67,6 +67,17 @@ describe("close", () => {
       },
     ));
 
+  it("waits for a call that must first look up the session of its message", async () => {
+    const url = ownUrl();
+    const [one, two] = [await openConversationStore(url), await openConversationStore(url)];
+    const id = await one.appendAssistantStub("s");
+    const updated = two.updateBranches(id, "[1]", "", 0);
+    await two.close();
+    await updated;
+    expect(await one.lastAssistantMessage("s")).toMatchObject({ content: "[1]" });
+    await one.close();
+  });
+
   it("says in the log that the writer has stopped, last of all its events", () =>
     closedAndReopened(
       (store) => store.saveMessage("s", "user", "q"),
