@@ -39,6 +39,7 @@ export class Projector {
   #batch: NodeJS.Timeout | undefined;
   #interval: NodeJS.Timeout | undefined;
   #taken = 0;
+  #lastWarning: string | undefined;
   #isStopped = false;
 
   constructor(log: EventLog, views: ConversationViews, options: ProjectorOptions = {}) {
@@ -173,7 +174,10 @@ export class Projector {
     this.#batch = this.#interval = undefined;
   }
 
+  /** Once: what goes on to be wrong is looked at again every second. */
   #warn(message: string): void {
+    if (message === this.#lastWarning) return;
+    this.#lastWarning = message;
     (this.#options.onWarning ?? ((text) => process.emitWarning(text, "TurnlogWarning")))(message);
   }
 

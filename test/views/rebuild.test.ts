@@ -238,10 +238,10 @@ describe("rebuilding the views", () => {
     await withStore(path, async (store) => {
       const id = await store.saveMessage("a", "user", "before");
       const expected = await store.listMessages("a", { limit: Infinity });
-      let isDone = false;
+      const state = { isDone: false };
       let reads = 0;
       const reading = (async () => {
-        while (!isDone) {
+        while (!state.isDone) {
           expect(await store.listMessages("a", { limit: Infinity })).toEqual(expected);
           expect(await store.listMessages("a", { before: id, limit: 3 })).toHaveLength(
             Math.min(3, expected.length - 1),
@@ -250,7 +250,7 @@ describe("rebuilding the views", () => {
         }
       })();
       for (let round = 0; round < 5; round++) await rebuildViews(path, { batchEvents: 20 });
-      isDone = true;
+      state.isDone = true;
       await reading;
       expect(reads).toBeGreaterThan(5);
       await store.saveMessage("a", "user", "behind the swap");
