@@ -72,6 +72,20 @@ export type { RecordProtocol } from "./recording/detect-protocol.ts";
 export type { RefusedVerb } from "./recording/verb-calls.ts";
 export { type TurnVerb, applyVerb } from "./recording/turn-verb.ts";
 
+// What happened: the answers that the command line prints.
+export {
+  type AutopsyOptions,
+  type AutopsyReport,
+  type AutopsyTurn,
+  type TurnVerdict,
+  autopsy,
+} from "./forensics/autopsy.ts";
+export type { AutopsyTool, TurnPhase } from "./forensics/turn-phase.ts";
+export type { Damage } from "./forensics/unended-turns.ts";
+export type { WriterReport } from "./forensics/writer-report.ts";
+export { type Amount, type LogStats, type LogStatsOptions, logStats } from "./forensics/log-stats.ts";
+export { type FollowOptions, followLog } from "./forensics/follow-log.ts";
+
 // The log underneath, and what an adapter of one's own needs.
 export type * from "./log/event-log.ts";
 export { type ExpectedRevision, matchesExpectedRevision, retryRevision } from "./log/expected-revision.ts";

@@ -1,4 +1,4 @@
-import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { openConversationStore } from "../../src/store/conversation-store.ts";
@@ -55,7 +55,7 @@ function damage(path: string, random: () => number): string {
   }
   const length = kind < 0.6 ? 1 : 1 + Math.floor(random() * 4096);
   if (length === 1) bytes[at] = (bytes[at] ?? 0) ^ (1 << Math.floor(random() * 8));
-  else bytes.fill(0, at, at + length);
+  else bytes.fill(0, at, Math.min(bytes.length, at + length));
   writeFileSync(path, bytes);
   return `${length === 1 ? "a bit flipped" : `${length} bytes zeroed`} at ${at}`;
 }
@@ -82,6 +82,7 @@ describe("autopsy of a damaged file", () => {
           copyFileSync(pristine, path);
           const where = `seed ${seed}, damage ${n}: ${damage(path, random)}`;
           const { code, stdout, stderr } = await run(["autopsy", "--json", "--store", path]);
+          for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
           expect({ where, stderr }).not.toMatchObject({
             stderr: expect.stringContaining("unexpected failure"),
           });
