@@ -56,9 +56,7 @@ export abstract class StreamReader {
     if (this.hasOpenMessage || this.#stepsEnded === 0) {
       this.fail(
         "stream-ended-early",
-        this.hasOpenMessage
-          ? this.endedEarly
-          : "The input ended before a message began.",
+        this.hasOpenMessage ? this.endedEarly : "The input ended before a message began.",
       );
     } else {
       this.say({
