@@ -98,16 +98,14 @@ class World {
   }
 
   #openViewed(): ConversationStore {
-    return new ConversationStore(
-      this.log,
-      { flushIntervalMs: 0 },
-      {
-        views: this.views,
-        directory: this.#directory,
-        onDamage: (error) => this.#damage.push(error),
-        close: () => undefined,
-      },
-    );
+    const views = {
+      views: this.views,
+      directory: this.#directory,
+      onDamage: (error: unknown) => void this.#damage.push(error),
+      close: () => undefined,
+      purge: () => Promise.resolve(),
+    };
+    return new ConversationStore(this.log, { flushIntervalMs: 0 }, views);
   }
 
   #openWriter(): ViewWriter {
