@@ -20,7 +20,7 @@ const MOST_WAITING = 10_000;
  * bounded however slow the consumer is. Breaking off, or the signal, releases everything.
  */
 export async function* followLog(
-  log: EventLog,
+  log: Pick<EventLog, "readAll" | "subscribe">,
   { after, streamPrefix, stream, signal }: FollowOptions,
 ): AsyncGenerator<RecordedEvent, void, undefined> {
   const prefix = stream ?? streamPrefix;

@@ -4,6 +4,7 @@ import { describe, expect, it } from "@jest/globals";
 import { openConversationStore } from "../../src/store/conversation-store.ts";
 import { type CliResult, run, runBuilt, withFolder, withStoreFile } from "../cli/cli-support.ts";
 import { scriptNight, scriptTurn } from "./autopsy-support.ts";
+import { startScenario, untilDead } from "./zoo-support.ts";
 
 /** `turnlog autopsy` and `turnlog repair` as commands: exits, shapes, and that looking changes nothing. */
 
@@ -109,7 +110,7 @@ describe("turnlog autopsy", () => {
     );
   });
 
-  it("leaves every byte of the store as it was, and so do tail, stats and a repair that writes nothing", async () => {
+  it("leaves every byte of the store as it was, and so do stats and a repair that writes nothing", async () => {
     await withStoreFile(
       async (store) => {
         await scriptNight(store);
@@ -129,6 +130,19 @@ describe("turnlog autopsy", () => {
         }
       },
     );
+  });
+
+  it("leaves database and WAL of a process that was killed as they were", async () => {
+    await withFolder(async (folder) => {
+      const path = join(folder, "store.db");
+      await untilDead(await startScenario(path, "mid-text"), "SIGKILL");
+      const before = contentOf(path);
+      expect([...before.keys()]).toContain("store.db-wal");
+      for (const args of [["autopsy"], ["stats"], ["repair", "--all", "--dry-run"]]) {
+        await runBuilt([...args, "--store", path]);
+        expect(contentOf(path)).toEqual(before);
+      }
+    });
   });
 });
 

@@ -106,7 +106,7 @@ export async function scriptNight(store: ConversationStore): Promise<void> {
     script.event("TurnStarted", { turnId: "turn-2", messageId: 259, kind: "new", model: "claude-test" }, 0, {
       turnId: "turn-2",
     }),
-    update(JSON.stringify([reasoning]), 800, "delta", [
+    update(JSON.stringify([reasoning]), 1380, "delta", [
       [0, 20],
       [40, 22],
     ]),

@@ -69,7 +69,7 @@ describe("an autopsy", () => {
         ["find_order", "finished", 340],
         ["ask_carrier", "outcome-unknown", 7500],
       ]);
-      // Its last mark lies 980 ms before the end; the event before that ended 1,760 ms before it.
+      // The event before these ended 1,180 ms before the end, the first of these 980 ms.
       expect(turn.lastSecond.map(({ revision }) => revision)).toEqual([6, 7, 8]);
     }));
 
