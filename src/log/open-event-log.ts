@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { InvalidInputError, StoreError } from "../errors.ts";
+import { InvalidInputError } from "../errors.ts";
 import type { EventLog } from "./event-log.ts";
 import { MemoryEventLog } from "./memory-event-log.ts";
 
@@ -73,10 +73,10 @@ function unknownUrl(url: unknown, why: string, cause?: unknown): InvalidInputErr
 
 /**
  * Opens the log that a store URL or a path names: `memory:` (private), `memory:NAME` (shared in this process),
- * `file:./conversations.db` or a bare path (SQLite).
+ * `file:./conversations.db` or a bare path (SQLite), `esdb://HOST:PORT` (EventStoreDB or KurrentDB).
  *
  * @throws {InvalidInputError} `unknown-store-url`
- * @throws {StoreError} `store-not-found` where it is not to be created, `adapter-not-available`, and what the engine says.
+ * @throws {StoreError} `store-not-found` where it is not to be created, and what the engine says.
  */
 export async function openEventLog(urlOrPath: string, options: OpenEventLogOptions = {}): Promise<EventLog> {
   const location = parseStoreUrl(urlOrPath);
@@ -88,11 +88,11 @@ export async function openEventLog(urlOrPath: string, options: OpenEventLogOptio
       const { openSqliteEventLog } = await import("./sqlite/sqlite-event-log.ts");
       return openSqliteEventLog(location.path, options);
     }
-    case "eventstoredb":
-      throw new StoreError(
-        "adapter-not-available",
-        `EventStoreDB support is not part of this version yet, so ${withoutPassword(location.url)} cannot be opened; use memory: or a file.`,
-      );
+    case "eventstoredb": {
+      // Loaded on demand: gRPC and the client are large.
+      const { openEventStoreDbEventLog } = await import("./eventstoredb/eventstoredb-event-log.ts");
+      return openEventStoreDbEventLog(location.url, options);
+    }
   }
 }
 
