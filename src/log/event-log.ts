@@ -127,6 +127,13 @@ export interface EventLog {
    */
   truncate(stream: string, before: number): Promise<void>;
 
+  /**
+   * Resolves when nothing of the events that were truncated before the call is left in any file of the log; may take
+   * as long as copying it. Absent where there is no file, and where a server decides when it frees what it removed.
+   * Throws `still-readable` where others kept it from finishing; then it is to be called again.
+   */
+  compact?(): Promise<void>;
+
   /** Position of the newest event ever appended, -1 for an empty log. */
   head(): Promise<number>;
 

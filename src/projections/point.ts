@@ -107,6 +107,8 @@ export async function foldTo(events: AsyncIterable<StoredEvent>, point?: Point):
 /** How much of an event lies before the point. */
 function stepAt(event: StoredEvent, point: Point, oldest: number): "whole" | "stop" | number {
   if (point.kind === "time") {
+    // It was written when the copies behind it had long been: their times are the session's history.
+    if (event.type === "SessionForked") return "whole";
     const { time } = event.metadata as { time: number };
     return time > point.time ? "stop" : "whole";
   }

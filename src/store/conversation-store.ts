@@ -18,6 +18,7 @@ import { type SessionState, toSessionState } from "../projections/session-state.
 import { type StoredMessage, toStoredMessage } from "../projections/stored-message.ts";
 import { viewsPath } from "../projections/views-path.ts";
 import { CallOrder } from "./call-order.ts";
+import { type Fork, type ForkOptions, forkSession } from "./fork.ts";
 import { FlushScheduler } from "./flush-scheduler.ts";
 import { MessageIds } from "./message-ids.ts";
 import {
@@ -30,10 +31,11 @@ import {
 import { type ListMessagesOptions, pageOfMessages } from "./message-page.ts";
 import type { ModelMessage, ModelMessageInput } from "./model-message-types.ts";
 import { type ModelMessagesOptions, toModelMessages } from "./model-messages.ts";
+import { type Purge, truncateDeleted } from "./purge.ts";
 import { expandPrompt } from "./prompt-to-messages.ts";
 import * as commands from "./session-commands.ts";
 import { SessionCache } from "./session-cache.ts";
-import type { Command, RunOptions, Session } from "./session.ts";
+import type { Command, RunOptions, Session, SessionServices } from "./session.ts";
 import { type RecoverOptions, TurnRecovery, type UnendedTurnReport } from "./recovery.ts";
 import { SessionViews } from "./session-views.ts";
 import {
@@ -41,6 +43,7 @@ import {
   type ConversationStoreOptions,
   type ListSessionsOptions,
   type ReplacementMessage,
+  checkStoreOptions,
   toQuery,
   toReplacement,
   toUserMessage,
@@ -75,10 +78,12 @@ export class ConversationStore {
   readonly #recovery: TurnRecovery;
   readonly #directory: SessionDirectory;
   readonly #views: StoreViews | undefined;
+  readonly #services: SessionServices;
   #isClosed = false;
 
   /** @param views of the log; without them sessions are folded from their start. */
   constructor(log: EventLog, options: ConversationStoreOptions = {}, views?: StoreViews) {
+    checkStoreOptions(options);
     this.#log = log;
     this.#views = views;
     this.#directory = views?.directory ?? new SessionIndex(log);
@@ -89,14 +94,14 @@ export class ConversationStore {
     this.#messageIds = new MessageIds(log, this.#writer);
     this.#scheduler = new FlushScheduler(options.flushIntervalMs ?? 20);
     const durability = options.durability ?? "power";
-    const services = {
+    this.#services = {
       log,
       writer: this.#writer,
       messageIds: this.#messageIds,
       durability,
       views: new SessionViews(log.logId, views?.views, (error) => views?.onDamage(error)),
     };
-    this.#sessions = new SessionCache(services, options.cachedSessions ?? 1000);
+    this.#sessions = new SessionCache(this.#services, options.cachedSessions ?? 1000);
     this.#calls = new CallOrder(this.#sessions, this.#messageIds);
     this.#recovery = new TurnRecovery(
       this.#sessions,
@@ -344,7 +349,35 @@ export class ConversationStore {
 
   /** Deletes the session: it is listed no more and starts empty when used again. Unknown: nothing happens. */
   async deleteSession(sessionId: string): Promise<void> {
-    return this.#run(sessionId, commands.deleteSession());
+    return this.#run(sessionId, commands.deleteSession(), { onUnfinishedFork: true });
+  }
+
+  /**
+   * Deletes the session and removes all that it was from the log, the views, and the files under them. Its name stays,
+   * and so do forks of it. Takes as long as copying the store's files.
+   * @throws `still-readable` where another process kept it from finishing: call it again
+   */
+  async purgeSession(sessionId: string): Promise<Purge> {
+    await this.deleteSession(sessionId);
+    const truncated = await truncateDeleted(this.#log, sessionId);
+    if (truncated === undefined) return { events: 0, isErased: true };
+    await this.#log.compact?.();
+    await this.#views?.purge(truncated.deletion);
+    return { events: truncated.events, isErased: this.#log.compact !== undefined };
+  }
+
+  /**
+   * Makes a new session of this one's history up to a point, with ids of its own; this one stays as it is. A turn that
+   * is open at the point ends as interrupted. Called again with the same point and name, it goes on with a fork that
+   * was interrupted, and finds one that is whole.
+   * @throws `invalid-point`, `point-not-found`, `nothing-to-fork`, `session-exists`, `fork-damaged`
+   */
+  async fork(sessionId: string, { at, as, onProgress }: ForkOptions): Promise<Fork> {
+    this.#checkOpen();
+    checkSessionId(sessionId);
+    if (as !== undefined) checkSessionId(as);
+    const sessionOf = (name: string): Session => this.#session(name);
+    return forkSession(this.#services, sessionOf, sessionId, { point: toPoint(at), as, onProgress });
   }
 
   /** Writes what is buffered and releases everything. Turns stay open: their writer is gone, not they. */

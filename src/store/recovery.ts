@@ -1,3 +1,4 @@
+import { TurnlogError } from "../errors.ts";
 import type { StoredPart, ToolPart } from "../events/stored-part.ts";
 import { contentChecksum } from "../events/content-checksum.ts";
 import { parseParts } from "../events/stored-part.ts";
@@ -61,13 +62,15 @@ export class TurnRecovery {
     const reports: UnendedTurnReport[] = [];
     const judged = new Map<string, WriterStatus>();
     for (const id of sessionIds) {
-      const session = this.#sessions.get(id);
-      const turns = await session.query((state) =>
-        [...state.unendedTurns.values()].map((turn) => ({
-          turn,
-          left: describeUnendedTurn(id, state, turn),
-        })),
-      );
+      const turns = await this.#turnsOf(id).catch((error: unknown) => {
+        // Asked for by name it fails; among all it must not keep the others from being recovered.
+        if (sessionId !== undefined || !TurnlogError.isInstance(error)) throw error;
+        process.emitWarning(
+          `Session ${JSON.stringify(id)} cannot be read: ${error.message}`,
+          "TurnlogWarning",
+        );
+        return [];
+      });
       for (const { turn, left } of turns) {
         const writer = judged.get(turn.writer) ?? (await this.#liveness.judge(turn.writer));
         judged.set(turn.writer, writer);
@@ -75,6 +78,17 @@ export class TurnRecovery {
       }
     }
     return reports;
+  }
+
+  #turnsOf(id: string): Promise<{ turn: UnendedTurn; left: Omit<UnendedTurnReport, "writer"> }[]> {
+    return this.#sessions.get(id).query((state) => {
+      // An unfinished fork ends its turns itself, with the last of its events.
+      if (state.missingForkEvents > 0) return [];
+      return [...state.unendedTurns.values()].map((turn) => ({
+        turn,
+        left: describeUnendedTurn(id, state, turn),
+      }));
+    });
   }
 
   async recover({ sessionId, includeUnknown = false }: RecoverOptions): Promise<UnendedTurnReport[]> {

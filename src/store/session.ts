@@ -37,6 +37,8 @@ export interface RunOptions {
   source?: SessionObserver;
   /** Read what is new before the first attempt, for a command that depends on how far the state has come. */
   readFirst?: boolean;
+  /** The command may change a fork that lacks events: else only what finishes it may. */
+  onUnfinishedFork?: boolean;
 }
 
 export interface SessionServices {
@@ -152,7 +154,8 @@ export class Session {
     if (drafts.length > 0) log.appendSync(this.#stream, writer.encode(drafts), expected);
   }
 
-  async #execute<T>(command: Command<T>, { source, readFirst = false }: RunOptions): Promise<T> {
+  async #execute<T>(command: Command<T>, options: RunOptions): Promise<T> {
+    const { source, readFirst = false } = options;
     let isFresh = readFirst || !this.#isLoaded;
     if (isFresh) await this.#catchUp();
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
@@ -160,6 +163,8 @@ export class Session {
       const usedBlocks: number[] = [];
       let decision: Decision<T>;
       try {
+        if (this.#state.missingForkEvents > 0 && options.onUnfinishedFork !== true)
+          throw unfinishedFork(this.id, this.#state.missingForkEvents);
         decision = command(this.#state, this.#idSource(usedBlocks));
       } catch (error) {
         if (error === NEEDS_IDS) {
@@ -327,4 +332,12 @@ export class Session {
     }
     for (const observer of this.#observers) if (observer !== source) observer.observe(event);
   }
+}
+
+function unfinishedFork(sessionId: string, missing: number): StateError {
+  return new StateError(
+    "unfinished-fork",
+    `Session "${sessionId}" is an unfinished fork that still lacks ${missing} events: fork again to finish it, or delete it. Nothing was written.`,
+    { details: { sessionId, missing } },
+  );
 }

@@ -15,6 +15,7 @@ import {
   type SessionQuery,
 } from "../projections/session-index.ts";
 import { ViewedSessionDirectory } from "../projections/viewed-session-directory.ts";
+import { type Deletion, purgeFromViews } from "../projections/views-purge.ts";
 import type { ConversationStoreOptions } from "./store-options.ts";
 
 /** The views of an opened store, and the projector that keeps them up to date. */
@@ -23,6 +24,8 @@ export interface StoreViews {
   readonly directory: SessionDirectory;
   /** The rows cannot be used: the store goes on without them. */
   onDamage(error: unknown): void;
+  /** Removes what the file still holds of a deleted session. */
+  purge(deletion: Deletion): Promise<void>;
   close(): void;
 }
 
@@ -51,6 +54,7 @@ export async function openStoreViews(
     views,
     directory: new FallbackDirectory(new ViewedSessionDirectory(log, views), new SessionIndex(log), onDamage),
     onDamage,
+    purge: (deletion) => purgeFromViews(log, views, deletion),
     close: () => {
       projector?.stop();
       views.close();

@@ -11,6 +11,7 @@ import type { OpenedDatabase } from "./open-database.ts";
 import { type HotBounds, Packer } from "./packing.ts";
 import { PositionCursor } from "./position-cursor.ts";
 import { type Fdatasync, PowerSync } from "./power-sync.ts";
+import { rewriteFile } from "./rewrite-file.ts";
 import type { SubscriptionSource } from "./subscription.ts";
 import { truncateStream } from "./truncation.ts";
 import { WriteQueue } from "./write-queue.ts";
@@ -83,6 +84,12 @@ export class SharedLog implements SubscriptionSource {
 
   truncate(stream: string, before: number, timeoutMs: number): Promise<void> {
     return this.queue.change(() => truncateStream(this.state, this.#packer, stream, before), timeoutMs);
+  }
+
+  /** What is queued is written first: it may be what removes the text that is to go. */
+  async rewrite(timeoutMs: number): Promise<void> {
+    await this.queue.drained();
+    await rewriteFile(this.path, timeoutMs);
   }
 
   checkOpen(): void {

@@ -195,6 +195,11 @@ class SqliteEventLog implements EventLog {
     return this.#log.truncate(stream, before, this.#busyTimeoutMs);
   }
 
+  async compact(): Promise<void> {
+    this.#checkWritable();
+    return this.#untilAnswered(this.#log.rewrite(this.#busyTimeoutMs));
+  }
+
   async head(): Promise<number> {
     this.#checkOpen();
     return this.#log.read(this.#busyTimeoutMs, () => this.#log.state.highestPosition);
