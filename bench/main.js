@@ -13,9 +13,10 @@ import { benchFolder, versions } from "./harness/surroundings.js";
 import { targetTable } from "./harness/table.js";
 import autopsy from "./workloads/autopsy.js";
 import findSplice from "./workloads/find-splice.js";
+import rebuild from "./workloads/rebuild.js";
 import streamedTurn from "./workloads/streamed-turn.js";
 
-const WORKLOADS = [autopsy, findSplice, streamedTurn];
+const WORKLOADS = [autopsy, findSplice, streamedTurn, rebuild];
 
 function readArguments() {
   const { values } = parseArgs({

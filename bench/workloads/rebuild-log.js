@@ -1,7 +1,9 @@
 /**
- * Makes a log as agents make it, through the public API: sessions that stream at once, a window of deltas an event,
- * with reasoning, tool calls, an answer regenerated now and then, an aborted turn, a title.
+ * Makes logs as agents make them, through the public API: `node rebuild-log.js PATH '{"events": …}'` for sessions that
+ * stream at once, with reasoning, tool calls, an answer regenerated now and then, an aborted turn, a title. A window
+ * of 20 ms at 50 to 150 deltas a second holds one to three of them: so many are one event here. Prints what it made.
  */
+import { fileURLToPath } from "node:url";
 import { setImmediate as nextTick } from "node:timers/promises";
 import { openConversationStore } from "../../dist/index.js";
 import { modelDeltas } from "../harness/model-output.js";
@@ -16,7 +18,7 @@ const TURNS_A_SESSION = 10;
  * Streams turn after turn until the log holds at least `events` events.
  * @returns {{ events: number, deltas: number, sessions: number }}
  */
-export async function makeLog(path, { events }) {
+export async function makeLog(path, { events, agents: agentCount = AT_ONCE }) {
   const store = await openConversationStore(path, {
     durability: "process",
     flushIntervalMs: 0,
@@ -24,7 +26,7 @@ export async function makeLog(path, { events }) {
   });
   const made = { deltas: 0, sessions: 0, turns: 0 };
   let isEnough = false;
-  const agents = Array.from({ length: AT_ONCE }, async (_, agent) => {
+  const agents = Array.from({ length: agentCount }, async (_, agent) => {
     // Their first sessions are of different lengths, so that turns do not begin and end in step.
     let turnsLeft = 1 + (agent % TURNS_A_SESSION);
     while (!isEnough) {
@@ -49,22 +51,66 @@ async function streamTurn(store, session, seed) {
   const turn = isAgain
     ? await store.regenerate(session, { model: "model-1" })
     : await store.beginTurn(session, { user: modelDeltas(seed, 1, 200)[0], model: "model-1" });
-  for (const delta of modelDeltas(seed + 1, REASONING_DELTAS, REASONING_DELTAS * 8)) {
-    await turn.reasoningDelta(delta);
-    await nextTick(); // The window of this store: what comes in one tick is one event.
-  }
+  await stream(modelDeltas(seed + 1, REASONING_DELTAS, REASONING_DELTAS * 8), (delta) =>
+    turn.reasoningDelta(delta),
+  );
   if (seed % 2 === 0) {
     const call = { toolId: `call-${seed}`, name: "search", input: `{"query":"${seed}","limit":10}` };
     await turn.toolCall(call);
     await turn.toolStarted(call.toolId);
     await turn.toolResult(call.toolId, { hits: [modelDeltas(seed, 1, 600)[0]] });
   }
-  for (const delta of modelDeltas(seed + 2, TEXT_DELTAS, TEXT_DELTAS * 8)) {
-    await turn.textDelta(delta);
-    await nextTick();
-  }
+  await stream(modelDeltas(seed + 2, TEXT_DELTAS, TEXT_DELTAS * 8), (delta) => turn.textDelta(delta));
   await turn.stepFinish({ finishReason: "stop", usage: { inputTokens: 900, outputTokens: 180 } });
   if (seed % 50 === 49) await turn.abort();
   else await turn.finish({ finishReason: "stop", usage: { inputTokens: 900, outputTokens: 180 } });
   return REASONING_DELTAS + TEXT_DELTAS;
+}
+
+/** Deltas of one window after the other. */
+const WINDOWS = [1, 2, 3, 2];
+
+/** A tick is the window of this store: what comes in one is one event. */
+async function stream(deltas, handOver) {
+  let inWindow = 0;
+  let windows = 0;
+  for (const delta of deltas) {
+    await handOver(delta);
+    if (++inWindow < WINDOWS[windows % WINDOWS.length]) continue;
+    inWindow = 0;
+    windows++;
+    await nextTick();
+  }
+}
+
+/** One session of at least so many events, beside others that hold one message each. */
+export async function makeSessions(path, { sessionEvents, sessions }) {
+  const store = await openConversationStore(path, {
+    durability: "process",
+    flushIntervalMs: 0,
+    views: false,
+  });
+  for (let first = 1; first < sessions; first += 1000) {
+    const names = Array.from(
+      { length: Math.min(1000, sessions - first) },
+      (_, index) => `other-${first + index}`,
+    );
+    await Promise.all(names.map((name) => store.saveMessage(name, "user", "A short question?")));
+  }
+  let deltas = 0;
+  for (let turns = 0; ; turns++) {
+    const { revision } = await store.readSession("long").catch(() => ({ revision: -1 }));
+    if (revision + 1 >= sessionEvents) break;
+    for (let turn = 0; turn < Math.min(50, sessionEvents / 100); turn++)
+      deltas += await streamTurn(store, "long", turns * 50 + turn);
+  }
+  await store.close();
+  return { deltas };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [path, what] = process.argv.slice(2);
+  const parameters = JSON.parse(what);
+  const made = await (parameters.events === undefined ? makeSessions : makeLog)(path, parameters);
+  process.stdout.write(JSON.stringify(made));
 }

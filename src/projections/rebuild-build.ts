@@ -12,7 +12,7 @@ import {
 import { ViewWriter } from "./view-writer.ts";
 
 /** A batch is one transaction: long enough that a growing message is written seldom, short enough for memory. */
-const BATCH_EVENTS = 50_000;
+const BATCH_EVENTS = 30_000;
 const MOST_UNITS = 8 * 1024 * 1024;
 const MOST_SESSIONS = 2000;
 const UNITS_HELD = 8 * 1024 * 1024;
