@@ -1,3 +1,4 @@
+import { TurnlogError } from "../errors.ts";
 import { conversationStreamPrefix, sessionOfStream } from "../events/conversation-event.ts";
 import { eventCodec } from "../events/event-codec.ts";
 import type { EventLog, RecordedEvent } from "../log/event-log.ts";
@@ -21,6 +22,8 @@ export interface SessionSize {
 
 interface IndexedSession extends SessionSize {
   conversation: Conversation;
+  /** It is listed as far as it could be folded; reading it says what is wrong. */
+  isUnfoldable: boolean;
 }
 
 export interface SessionQuery {
@@ -125,18 +128,34 @@ export class SessionIndex implements SessionDirectory {
     if (id === undefined) return;
     let session = this.#sessions.get(id);
     if (session === undefined) {
-      session = { conversation: emptyConversation({ keepsContents: false }), events: 0, bytes: 0 };
+      session = {
+        conversation: emptyConversation({ keepsContents: false }),
+        isUnfoldable: false,
+        events: 0,
+        bytes: 0,
+      };
       this.#sessions.set(id, session);
     }
-    const event = eventCodec.decode(recorded);
-    if (event === undefined) skipEvent(session.conversation, recorded);
-    else applyEvent(session.conversation, event);
+    if (!session.isUnfoldable) session.isUnfoldable = !fold(session.conversation, recorded);
     session.events++;
     if (this.#countsBytes) {
       session.bytes +=
         Buffer.byteLength(JSON.stringify(recorded.data)) +
         Buffer.byteLength(JSON.stringify(recorded.metadata));
     }
+  }
+}
+
+/** False where the event cannot be folded: no reason to hide the other sessions. */
+function fold(conversation: Conversation, recorded: RecordedEvent): boolean {
+  try {
+    const event = eventCodec.decode(recorded);
+    if (event === undefined) skipEvent(conversation, recorded);
+    else applyEvent(conversation, event);
+    return true;
+  } catch (error) {
+    if (!TurnlogError.isInstance(error)) throw error;
+    return false;
   }
 }
 

@@ -1,3 +1,4 @@
+import { InvalidInputError } from "../errors.ts";
 import type { Role } from "../events/conversation-event.ts";
 import type { Durability } from "../log/event-log.ts";
 import type { SessionInfo, SessionQuery } from "../projections/session-index.ts";
@@ -52,6 +53,26 @@ export interface ListSessionsOptions {
 export type ReplacementMessage =
   | { keep: number; count?: number | undefined }
   | ({ role: Role; content: MessageContent } & SaveMessageOptions);
+
+/** @throws {InvalidInputError} `invalid-option` for a number that cannot work. */
+export function checkStoreOptions({
+  flushIntervalMs,
+  heartbeatMs,
+  cachedSessions,
+}: ConversationStoreOptions): void {
+  const least: [name: string, given: number | undefined, least: number][] = [
+    ["flushIntervalMs", flushIntervalMs, 0],
+    ["heartbeatMs", heartbeatMs, 1],
+    ["cachedSessions", cachedSessions, 1],
+  ];
+  for (const [name, given, lowest] of least) {
+    if (given === undefined || (Number.isFinite(given) && given >= lowest)) continue;
+    throw new InvalidInputError(
+      "invalid-option",
+      `${name} is a number from ${lowest}, not ${String(given)}.`,
+    );
+  }
+}
 
 /** The user's message of a turn, checked. */
 export function toUserMessage(user: BeginTurnOptions["user"]): MessageInput | undefined {

@@ -6,7 +6,8 @@ const LOOK_AGAIN_MS = [1, 5];
 
 /**
  * Notices commits of other processes: the WAL file is watched, and as a backup, since not every file system tells
- * of changes, looked at every now and then. Holds no process open.
+ * of changes, looked at every now and then. Holds the process open while it is started: who follows a log waits for
+ * what others write, and nothing else might keep the process from ending first.
  */
 export class ChangeWatcher {
   readonly #walPath: string;
@@ -31,7 +32,6 @@ export class ChangeWatcher {
       if (this.#watcher === undefined) this.#watch();
       this.#look();
     }, POLL_MS);
-    this.#poll.unref();
   }
 
   stop(): void {
