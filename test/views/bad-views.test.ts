@@ -203,6 +203,31 @@ describe("views that do not fit the log", () => {
   });
 });
 
+describe("views that lag behind a purge", () => {
+  it("go on from the deletion, which needs nothing before it", async () => {
+    const path = join(await newFolder(), "log.db");
+    const store = await openConversationStore(path, { views: false });
+    await store.saveMessage("a", "user", "seen by the views");
+    await project(path);
+    await store.saveMessage("a", "user", "never seen by them");
+    await store.deleteSession("a");
+    await store.log.truncate("conversation-a", 2);
+    await store.saveMessage("a", "user", "after");
+    await store.close();
+    const contents = async (views: false | undefined): Promise<string[]> => {
+      const reader = await openConversationStore(path, { readOnly: true, views });
+      const messages = await reader.listMessages("a");
+      await reader.close();
+      return messages.map(({ content }) => content);
+    };
+    expect(await contents(false)).toEqual(["after"]);
+    expect(await contents(undefined)).toEqual(["after"]);
+    await project(path);
+    await withViews(path, (views) => expect(views.rows(1).deadLetters()).toEqual([]));
+    await expectRebuilt(path);
+  });
+});
+
 describe("a views file that is not ours to write", () => {
   const tamper = (path: string, sql: string): void => {
     const database = new Database(path);
