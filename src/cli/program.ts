@@ -1,10 +1,14 @@
 import { Command, CommanderError } from "commander";
 import { type CliContext, type CliStreams, createContext, packageVersion } from "./cli-context.ts";
 import { defineAutopsy } from "./autopsy-command.ts";
+import { defineDelete } from "./delete-command.ts";
 import { defineDemo } from "./demo-command.ts";
+import { defineDiff } from "./diff-command.ts";
 import { defineEvents } from "./events-command.ts";
 import { ExitCode, describeError, exitCodeOf } from "./exit-code.ts";
+import { defineFork } from "./fork-command.ts";
 import { OutputClosed } from "./output.ts";
+import { definePurge } from "./purge-command.ts";
 import { defineRebuild } from "./rebuild-command.ts";
 import { defineRecord } from "./record-command.ts";
 import { defineRepair } from "./repair-command.ts";
@@ -52,6 +56,10 @@ function createProgram(context: CliContext): Command {
   defineEvents(program, context);
   defineAutopsy(program, context);
   defineRepair(program, context);
+  defineDiff(program, context);
+  defineFork(program, context);
+  defineDelete(program, context);
+  definePurge(program, context);
   defineTail(program, context);
   defineStats(program, context);
   defineRebuild(program, context);
