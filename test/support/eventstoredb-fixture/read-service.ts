@@ -175,6 +175,8 @@ async function sendSubscription(node: FixtureNode, options: Options, sender: Sen
   const interval = Math.max(1, options.getFilter()?.getCheckpointintervalmultiplier() ?? 1) * BATCH;
   let considered = 0;
   let isLive = false;
+  let isStopped = false;
+  const stopped = node.stopped.then(() => (isStopped = true));
   try {
     await sender.send(confirmation("00000000-0000-4000-8000-000000000000"));
     while (!sender.isOver) {
@@ -192,8 +194,8 @@ async function sendSubscription(node: FixtureNode, options: Options, sender: Sen
       isLive = true;
       if (next < database.all.length) continue;
       const woken = new Promise<void>((resolve) => (wakeUp = resolve));
-      await Promise.race([woken, sender.cancelled, node.stopped]);
-      if (node.isStopping) throw new PoliteEnd();
+      await Promise.race([woken, sender.cancelled, stopped]);
+      if (isStopped) throw new PoliteEnd();
     }
   } finally {
     leave();

@@ -15,6 +15,7 @@ export class TcpProxy {
   #latencyMs = 0;
   #isHung = false;
   #port = 0;
+  #accepted = 0;
 
   private constructor(targetPort: number, targetHost: string) {
     this.#targetPort = targetPort;
@@ -32,8 +33,10 @@ export class TcpProxy {
     return this.#port;
   }
 
-  get connections(): number {
-    return this.#links.size;
+  /** Resolves when so many more connections have been made. */
+  async untilConnected(more: number): Promise<void> {
+    const wanted = this.#accepted + more;
+    while (this.#accepted < wanted) await once(this.#listener, "connection");
   }
 
   /** Where new connections go. */
@@ -92,6 +95,7 @@ export class TcpProxy {
   }
 
   #accept(client: Socket): void {
+    this.#accepted += 1;
     const server = connect(this.#targetPort, this.#targetHost);
     const link = { client, server };
     this.#links.add(link);
