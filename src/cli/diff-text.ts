@@ -1,5 +1,6 @@
 import type { DiffChange, MessageChange } from "../forensics/diff.ts";
 import type { TextPiece } from "../forensics/diff-text.ts";
+import type { StoredPart } from "../events/stored-part.ts";
 import type { StoredMessage } from "../projections/stored-message.ts";
 import { messageText } from "./conversation-text.ts";
 import type { Output, Style } from "./output.ts";
@@ -48,7 +49,10 @@ const ids = (list: readonly number[]): string => list.map((id) => `#${id}`).join
 /** A whole message, each line behind its sign. */
 function marked(sign: "+" | "-", style: Style, message: StoredMessage, out: Output): string {
   const lines = messageText(message, out, { reasoning: true }).trimEnd().split("\n");
-  return lines.map((line) => `${out.style(style, sign)} ${line}`.trimEnd()).join("\n").concat("\n"); // prettier-ignore
+  return lines
+    .map((line) => `${out.style(style, sign)} ${line}`.trimEnd())
+    .join("\n")
+    .concat("\n");
 }
 
 function messageChangeText(change: MessageChange, out: Output): string {
@@ -67,11 +71,11 @@ function messageChangeText(change: MessageChange, out: Output): string {
       return change.output === null ? head : head + signed("+", "green", value(change.output, out), out);
     }
     case "part-added":
-      return `  part ${change.part + 1}\n${signed("+", "green", value(change.value, out), out)}`;
+      return `  ${terminalLine(change.value.kind)}\n${partText("+", "green", change.value, out)}`;
     case "part-removed":
-      return `  part ${change.part + 1}\n${signed("-", "red", value(change.value, out), out)}`;
+      return `  ${terminalLine(change.value.kind)}\n${partText("-", "red", change.value, out)}`;
     case "part-changed":
-      return `  part ${change.part + 1}\n${signed("-", "red", value(change.from, out), out)}${signed("+", "green", value(change.to, out), out)}`;
+      return `  part ${change.part + 1}\n${partText("-", "red", change.from, out)}${partText("+", "green", change.to, out)}`;
     case "field":
       return `  ${change.name}  ${value(change.from, out)} → ${value(change.to, out)}\n`;
   }
@@ -87,6 +91,12 @@ function piecesText(of: string, pieces: readonly TextPiece[], out: Output): stri
     }
   }
   return text;
+}
+
+function partText(sign: "+" | "-", style: Style, part: StoredPart, out: Output): string {
+  const { text, ...rest } = part as unknown as Record<string, unknown>;
+  const isPlain = typeof text === "string" && text !== "" && Object.keys(rest).length === 1;
+  return signed(sign, style, isPlain ? text : value(part, out), out);
 }
 
 /** What is unchanged: its end before a change, its beginning behind one. */

@@ -37,7 +37,8 @@ export class Output {
 
   /** Columns to fill: of a terminal its own up to what is good to read. */
   get width(): number {
-    return Math.min(this.#stream.columns ?? WIDTH_ELSEWHERE, WIDEST);
+    // A pseudo-terminal that nobody has given a size says 0.
+    return Math.min(this.#stream.columns || WIDTH_ELSEWHERE, WIDEST);
   }
 
   /** Colours on terminals that have them; NO_COLOR and the like are respected. */

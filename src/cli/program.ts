@@ -12,11 +12,13 @@ import { definePurge } from "./purge-command.ts";
 import { defineRebuild } from "./rebuild-command.ts";
 import { defineRecord } from "./record-command.ts";
 import { defineRepair } from "./repair-command.ts";
+import { defineReplay } from "./replay-command.ts";
 import { defineSessions } from "./sessions-command.ts";
 import { defineShow } from "./show-command.ts";
 import { defineStats } from "./stats-command.ts";
 import { defineTail } from "./tail-command.ts";
 import { terminalLine, terminalText } from "./terminal-text.ts";
+import { defineVerify } from "./verify-command.ts";
 
 /**
  * Runs one command and resolves to the exit code. Nothing is thrown and the process is not ended: what a command
@@ -56,12 +58,14 @@ function createProgram(context: CliContext): Command {
   defineEvents(program, context);
   defineAutopsy(program, context);
   defineRepair(program, context);
+  defineReplay(program, context);
   defineDiff(program, context);
   defineFork(program, context);
   defineDelete(program, context);
   definePurge(program, context);
   defineTail(program, context);
   defineStats(program, context);
+  defineVerify(program, context);
   defineRebuild(program, context);
   defineDemo(program, context);
   return program;

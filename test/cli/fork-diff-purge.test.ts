@@ -136,7 +136,8 @@ describe("turnlog purge", () => {
       });
       for (const [name, bytes] of bytesOf(store)) {
         const text = Buffer.from(bytes, "base64");
-        for (const word of ["Where is my", "An order", "find_order"]) expect({ name, has: text.includes(word) }).toEqual({ name, has: false }); // prettier-ignore
+        for (const word of ["Where is my", "An order", "find_order"])
+          expect({ name, has: text.includes(word) }).toEqual({ name, has: false });
       }
       expect(await run(["show", "chat", "--store", store])).toMatchObject({ code: 3 });
       expect(await run([...purge, store, "--yes"])).toMatchObject({

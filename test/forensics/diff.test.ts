@@ -48,9 +48,12 @@ describe("the difference between two points", () => {
           kind: "text",
           part: 0,
           of: "text",
-          pieces: [{ op: "equal", text: "one " }, { op: "insert", text: "two " }],
+          pieces: [
+            { op: "equal", text: "one " },
+            { op: "insert", text: "two " },
+          ],
         },
-      ]); // prettier-ignore
+      ]);
       expect(await changesBetween(store, 2, 3)).toEqual([
         { messageId: turn.messageId, kind: "status", from: "open", to: "finished" },
         { messageId: turn.messageId, kind: "field", name: "finishReason", from: null, to: "stop" },
@@ -65,8 +68,14 @@ describe("the difference between two points", () => {
       await store.selectBranch(id, 0);
       expect(await changesBetween(store, 1, 2)).toEqual([
         { messageId: id, kind: "branch", from: { active: 0, count: 1 }, to: { active: 1, count: 2 } },
-        expect.objectContaining({ kind: "text", pieces: [{ op: "delete", text: "a" }, { op: "insert", text: "b" }] }),
-      ]); // prettier-ignore
+        expect.objectContaining({
+          kind: "text",
+          pieces: [
+            { op: "delete", text: "a" },
+            { op: "insert", text: "b" },
+          ],
+        }),
+      ]);
       expect(await changesBetween(store, 2, 3)).toEqual([
         { messageId: id, kind: "branch", from: { active: 1, count: 2 }, to: { active: 0, count: 2 } },
       ]);
@@ -130,17 +139,44 @@ describe("the difference between two points", () => {
 
 describe("the difference between two texts", () => {
   const side = (pieces: TextPiece[], not: string): string =>
-    pieces.filter(({ op }) => op !== not).map(({ text }) => text).join(""); // prettier-ignore
+    pieces
+      .filter(({ op }) => op !== not)
+      .map(({ text }) => text)
+      .join("");
 
   it.each([
     ["", "", []],
     ["same", "same", [["equal", "same"]]],
-    ["a b c", "a x c", [["equal", "a "], ["delete", "b"], ["insert", "x"], ["equal", " c"]]],
-    ["one three", "one two three", [["equal", "one "], ["insert", "two "], ["equal", "three"]]],
-    ["\ud83d\ude00", "\ud83d\ude01", [["delete", "\ud83d\ude00"], ["insert", "\ud83d\ude01"]]],
+    [
+      "a b c",
+      "a x c",
+      [
+        ["equal", "a "],
+        ["delete", "b"],
+        ["insert", "x"],
+        ["equal", " c"],
+      ],
+    ],
+    [
+      "one three",
+      "one two three",
+      [
+        ["equal", "one "],
+        ["insert", "two "],
+        ["equal", "three"],
+      ],
+    ],
+    [
+      "\ud83d\ude00",
+      "\ud83d\ude01",
+      [
+        ["delete", "\ud83d\ude00"],
+        ["insert", "\ud83d\ude01"],
+      ],
+    ],
   ])("%j → %j", (before, after, expected) => {
     expect(diffTexts(before, after).map(({ op, text }) => [op, text])).toEqual(expected);
-  }); // prettier-ignore
+  });
 
   it("gives both texts back (property)", () => {
     const words = fc.array(fc.constantFrom("a", "b", " ", "\n", "word", "é", "\ud83d\ude00", "\ud83d"), {

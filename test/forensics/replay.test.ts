@@ -138,7 +138,11 @@ describe("a replay", () => {
       };
       await append("AssistantStubAppended", { messageId: 1, content: "[]" }, 1000);
       await append("BranchesUpdated", { messageId: 1, content: [[0, 2, content]] }, 1500);
-      const marks = [[250, 1], [40, 2], [0, 1]]; // prettier-ignore
+      const marks = [
+        [250, 1],
+        [40, 2],
+        [0, 1],
+      ];
       await append("BranchesUpdated", { messageId: 1, content: [[at, 0, "cdef"]], marks }, 2000);
       await append(
         "TurnEnded",
@@ -208,7 +212,6 @@ describe("what is replayed", () => {
         [10, 11],
         [0, all.length - 1],
       ] as const) {
-        // prettier-ignore
         const [from, to] = [all[first]!, all[last]!].map(({ point }) => parsePoint(point, 0));
         const { steps } = await readReplay(store.log, "s", { from, to });
         expect(steps.map(({ point }) => point)).toEqual(
