@@ -89,6 +89,17 @@ export type { WriterReport } from "./forensics/writer-report.ts";
 export { type Amount, type LogStats, type LogStatsOptions, logStats } from "./forensics/log-stats.ts";
 export { type FollowOptions, followLog } from "./forensics/follow-log.ts";
 
+// Time travel.
+export { type DiffChange, type MessageChange, diffStates } from "./forensics/diff.ts";
+export { type TextPiece, diffTexts } from "./forensics/diff-text.ts";
+export {
+  type Replay,
+  type ReplayChange,
+  type ReplaySelection,
+  type ReplayStep,
+  readReplay,
+} from "./forensics/replay.ts";
+
 // The log underneath, and what an adapter of one's own needs.
 export type * from "./log/event-log.ts";
 export { type ExpectedRevision, matchesExpectedRevision, retryRevision } from "./log/expected-revision.ts";
