@@ -111,6 +111,7 @@ describe("turnlog demo", () => {
               ...process.env,
               TERM: "xterm-256color",
               FORCE_COLOR: undefined,
+              CI: undefined, // Node takes a terminal on a build machine for one without colours.
               TURNLOG_STORE: undefined,
               ...env,
             },
