@@ -190,10 +190,9 @@ class ForkCopy {
         batch.push(await this.#renewed(source, base));
         bytes += size;
       }
-      // Of the ends, too, an earlier run may have written the first.
-      if (batch.length === 0) revision = Math.max(revision, newest);
-      const left = this.#plan.total - (revision - base) - batch.length;
-      batch.push(...this.#services.writer.encode(this.#ends(left)));
+      // The ends come in one append with the last copies: what else is there is not ours.
+      if (revision < newest) throw forkDamaged(this.#session.id);
+      batch.push(...this.#services.writer.encode(this.#ends()));
       return await write(true);
     } finally {
       this.#services.writer.takeBack(batch); // Nothing unless it failed: these were not handed to the log.
@@ -201,10 +200,8 @@ class ForkCopy {
     }
   }
 
-  /** The last of the ends of turns. */
-  #ends(count: number): EventDraft[] {
-    const { ends } = this.#plan;
-    return ends.slice(ends.length - count).map((end) => ({
+  #ends(): EventDraft[] {
+    return this.#plan.ends.map((end) => ({
       type: "TurnEnded",
       data: { ...end, messageId: this.#idOf(end.messageId) },
       cause: "repair",

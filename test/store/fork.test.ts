@@ -277,6 +277,27 @@ describe("a fork that is interrupted", () => {
     }));
 });
 
+describe("a fork whose copies fill whole appends", () => {
+  it.each([511, 512, 513])("ends its open turn once, after %i copies, wherever it is interrupted", (copies) =>
+    withFaultyStore(async (store, log) => {
+      for (let saved = 0; saved < copies - 2; saved++) await store.saveMessage("s", "tool", `${saved}`);
+      await store.beginTurn("s");
+      const whole = shown(await foldOf(store, "s"));
+      for (let skip = 1; skip <= (copies > 512 ? 2 : 1); skip++) {
+        const as = `f${skip}`;
+        log.inject({ kind: "append-fails" }, { streamPrefix: `conversation-${as}`, skip });
+        await expect(store.fork("s", { at: copies - 1, as })).rejects.toThrow();
+        expect(await store.fork("s", { at: copies - 1, as })).toMatchObject({
+          outcome: "resumed",
+          events: copies + 1,
+        });
+        expect(shown(await foldOf(store, as))).toEqual(whole);
+        expect((await eventsOf(log, as)).filter(({ type }) => type === "TurnEnded")).toHaveLength(1);
+      }
+    }),
+  );
+});
+
 describe("forking at once", () => {
   it("gives one fork, whoever writes which part of it", () =>
     withStores(3, async (...stores) => {
