@@ -48,7 +48,10 @@ export async function retrying<T>(
     } catch (failure) {
       const waitedMs = performance.now() - start;
       if (!isPassing(failure, waitedMs)) throw permanentFailure(failure, subject);
-      if (waitedMs >= deadlineMs) throw unavailable(failure, subject, waitedMs, isUnknown);
+      if (waitedMs >= deadlineMs) {
+        if (failureKind(failure) === "unauthenticated") throw permanentFailure(failure, subject);
+        throw unavailable(failure, subject, waitedMs, isUnknown);
+      }
       await lifetime.pause(Math.min(backoffMs(failures), Math.max(1, deadlineMs - waitedMs)));
     }
   }
