@@ -144,7 +144,13 @@ export class FileSource implements VerifySource {
   }
 
   survey(findings: Findings): Promise<SurveyedStream[]> {
-    for (const { code, message, ...place } of this.#xray.damages) findings.add(code, message, place);
+    for (const { code, message, firstPosition, lastPosition, stream } of this.#xray.damages)
+      findings.add(code, message, { position: firstPosition, lastPosition, stream });
+    for (const { name, contradiction } of this.#xray.streams.values()) {
+      if (contradiction === undefined) continue;
+      const what = `The table of streams says of "${name}" that it has packed ${contradiction}.`;
+      findings.add("damaged-file", what, { stream: name });
+    }
     const { highestPosition } = this.#xray;
     if (highestPosition > this.head) {
       findings.add(

@@ -94,7 +94,11 @@ async function verifyFile(
     // Of a damaged row the search tells more than the first reader that met it.
     if (error !== undefined && errorCode(error) !== "damaged-row" && errorCode(error) !== "missing-events")
       findings.add("damaged-file", error instanceof Error ? error.message : String(error));
-    return await checkSource(source, { ...options, views, findings, canSearchFile: false });
+    const report = await checkSource(source, { ...options, views, findings, canSearchFile: false });
+    if (report.findings.length > 0 || error === undefined) return report;
+    // Whatever it is that readers stumble over.
+    findings.add("damaged-file", error instanceof Error ? error.message : String(error));
+    return { ...report, counts: findings.counts() };
   } finally {
     source.close();
   }

@@ -17,6 +17,7 @@ export interface XraySegment {
   readonly count: number;
   readonly firstPosition: number;
   readonly lastPosition: number;
+  readonly table: "hot" | "packed";
   /** False where it lies in a page, or a copy of one, that is of the past. */
   readonly isLive: boolean;
   /** The events, in order. Decodes a packed row again each time. */
@@ -63,6 +64,18 @@ export class XrayStream {
     const first = this.row?.firstRevision ?? 0;
     const isContradicted = this.segments.some((each) => each.isLive && each.firstRevision < first);
     return isContradicted ? 0 : first;
+  }
+
+  /** What is wrong with its row of the table `streams`, undefined where nothing is or there is none. */
+  get contradiction(): string | undefined {
+    const { row } = this;
+    if (row === undefined) return undefined;
+    const packed = this.segments.filter((each) => each.isLive && each.table === "packed");
+    const oldest = packed[0]?.firstRevision ?? Infinity;
+    const newest = packed.reduce((most, each) => Math.max(most, each.firstRevision + each.count - 1), -1);
+    const isRight = oldest >= row.firstRevision && newest <= row.headRevision;
+    if (isRight) return undefined;
+    return `revisions ${row.firstRevision} to ${row.headRevision}, and rows hold ${oldest} to ${newest}`;
   }
 
   /** Events that are there, each once. */

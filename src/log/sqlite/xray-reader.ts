@@ -152,7 +152,7 @@ export class XrayReader {
       if (known === undefined) ofStream.set(event.stream, [event]);
       else known.push(event);
     }
-    for (const [name, run] of ofStream) this.#addSegment(name, run, this.#isLive(image), () => run);
+    for (const [name, run] of ofStream) this.#addHot(name, run, this.#isLive(image));
     return true;
   }
 
@@ -167,7 +167,15 @@ export class XrayReader {
     // Its payload is read again when it is needed: all of them together are the whole log.
     const load = (): StoredEvent[] => this.#loadPacked(name, image, offset);
     const isLive = this.#isLive(image);
-    this.#stream(name).add({ firstRevision, count, firstPosition, lastPosition, isLive, load });
+    this.#stream(name).add({
+      firstRevision,
+      count,
+      firstPosition,
+      lastPosition,
+      table: "packed",
+      isLive,
+      load,
+    });
     return true;
   }
 
@@ -181,12 +189,7 @@ export class XrayReader {
     return []; // The file has changed since: nobody can hold it still but a writer that is there.
   }
 
-  #addSegment(
-    name: string,
-    events: readonly StoredEvent[],
-    isLive: boolean,
-    load: () => readonly StoredEvent[],
-  ): void {
+  #addHot(name: string, events: readonly StoredEvent[], isLive: boolean): void {
     const first = events[0];
     const last = events.at(-1);
     if (first === undefined || last === undefined) return;
@@ -196,8 +199,10 @@ export class XrayReader {
       count: events.length,
       firstPosition: first.position,
       lastPosition: last.position,
+      table: "hot",
       isLive,
-      load,
+      // Hot rows are bounded in number and bytes: they may stay in memory.
+      load: () => events,
     });
   }
 
