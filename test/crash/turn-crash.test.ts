@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { describe, expect, it } from "@jest/globals";
 import type { StoredPart, ToolPart } from "../../src/events/stored-part.ts";
 import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { FixtureNode } from "../support/eventstoredb-fixture/fixture-node.ts";
 
 const CHILD = fileURLToPath(new URL("turn-child.js", import.meta.url));
 const KILLS = process.env["TURNLOG_TEST_LONG"] === undefined ? 20 : 1000;
@@ -52,24 +53,42 @@ function expectAcknowledged(parts: StoredPart[], acknowledged: Set<string>): voi
   }
 }
 
-describe("a turn whose process is killed", () => {
+interface CrashStore {
+  url: string;
+  dispose(): Promise<void>;
+}
+
+async function inFile(): Promise<CrashStore> {
+  const folder = mkdtempSync(join(tmpdir(), "turnlog-crash-"));
+  const dispose = async (): Promise<void> => rmSync(folder, { recursive: true, force: true });
+  return { url: join(folder, "conversations.db"), dispose };
+}
+
+async function onServer(): Promise<CrashStore> {
+  const node = await FixtureNode.start();
+  return { url: node.url, dispose: () => node.close() };
+}
+
+describe.each<[where: string, open: () => Promise<CrashStore>, kills: number]>([
+  ["in a file", inFile, KILLS],
+  ["on an EventStoreDB server", onServer, KILLS],
+])("a turn %s whose process is killed", (_where, openCrashStore, kills) => {
   it(
-    `keeps all that was acknowledged, on a delta boundary, in ${KILLS} kills at random moments`,
+    `keeps all that was acknowledged, on a delta boundary, in ${kills} kills at random moments`,
     async () => {
-      const folder = mkdtempSync(join(tmpdir(), "turnlog-crash-"));
-      const path = join(folder, "conversations.db");
+      const { url, dispose } = await openCrashStore();
       const firstSeed = Number(process.env["TURNLOG_TEST_SEED"] ?? Math.floor(Math.random() * 1_000_000));
       let inMidText = 0;
       try {
-        for (let kill = 0; kill < KILLS; kill++) {
+        for (let kill = 0; kill < kills; kill++) {
           const seed = firstSeed + kill;
           const session = `s${kill % 7}`;
-          const reported = await runAndKill(path, session, seed, 2 + ((seed * 7919) % 90));
+          const reported = await runAndKill(url, session, seed, 2 + ((seed * 7919) % 90));
           const where = `seed ${seed}, last report "${reported.lastLine}"`;
           if (/^(sent|flushed|idle)/.test(reported.lastLine)) inMidText++;
           if (!reported.acknowledged.has("turn")) continue;
-          // Another process opens the same file, as it is.
-          const store = await openConversationStore(path);
+          // Another process opens the same store, as it is.
+          const store = await openConversationStore(url);
           const message = await store.lastAssistantMessage(session);
           const text = message.parts
             .map((part) => (part.kind === "text" ? (part as { text: string }).text : ""))
@@ -91,11 +110,11 @@ describe("a turn whose process is killed", () => {
           await next.finish();
           await store.close();
         }
-        expect(inMidText).toBeGreaterThanOrEqual(KILLS * 0.8);
+        expect(inMidText).toBeGreaterThanOrEqual(kills * 0.8);
       } finally {
-        rmSync(folder, { recursive: true, force: true });
+        await dispose();
       }
     },
-    KILLS * 5000,
+    kills * 5000,
   );
 });

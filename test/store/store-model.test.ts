@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +15,7 @@ import type { SessionChange } from "../../src/store/session-watch.ts";
 import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
 import type { TurnWriter } from "../../src/store/turn-writer.ts";
 import { anyText, propertyRuns } from "../support/arbitraries.ts";
+import { FixtureNode } from "../support/eventstoredb-fixture/fixture-node.ts";
 import { ModelSession } from "../support/naive-model.ts";
 
 /**
@@ -392,4 +394,26 @@ describe.each([1, 2])("the store equals the naive model, with %i store(s) on one
       rmSync(folder, { recursive: true, force: true });
     }
   });
+
+  it("on an EventStoreDB server that the fixture imitates", async () => {
+    const node = await FixtureNode.start();
+    try {
+      await checkRandomHistories(onServer(node.url), stores, 12);
+    } finally {
+      await node.close();
+    }
+  });
+
+  const server = process.env["TURNLOG_TEST_ESDB"];
+  if (server === undefined) {
+    it.skip("on a real EventStoreDB server (none: TURNLOG_TEST_ESDB holds no connection string)", () => {});
+  } else {
+    it("on a real EventStoreDB server", () => checkRandomHistories(onServer(server), stores, 12));
+  }
 });
+
+/** Logs of their own, also on a server that holds others. */
+function onServer(url: string): (name: string) => Promise<ConversationStore> {
+  const prefix = `${url}${url.includes("?") ? "&" : "?"}log=model-${randomUUID()}`;
+  return (name) => openConversationStore(`${prefix}-${name}`, { flushIntervalMs: 0 });
+}
