@@ -124,7 +124,8 @@ describe("a views file that is damaged", () => {
       await copyFile(`${path}.views`, `${path}.sound`);
       for (let round = 0; round < ROUNDS; round++) {
         for (const file of await readdir(join(path, "..")))
-          if (file.startsWith("log.db.views")) await rm(join(path, "..", file));
+          // The driver closes a connection's last files when its statements are collected: they may go by themselves.
+          if (file.startsWith("log.db.views")) await rm(join(path, "..", file), { force: true });
         await copyFile(`${path}.sound`, `${path}.views`);
         await damage(`${path}.views`, numbers(round + 1));
         expect(await readAll(path, undefined)).toEqual(expected);
