@@ -4,6 +4,7 @@ import { defineAutopsy } from "./autopsy-command.ts";
 import { defineDelete } from "./delete-command.ts";
 import { defineDemo } from "./demo-command.ts";
 import { defineDiff } from "./diff-command.ts";
+import { defineDoctor } from "./doctor.ts";
 import { defineEvents } from "./events-command.ts";
 import { ExitCode, describeError, exitCodeOf } from "./exit-code.ts";
 import { defineFork } from "./fork-command.ts";
@@ -67,6 +68,7 @@ function createProgram(context: CliContext): Command {
   defineStats(program, context);
   defineVerify(program, context);
   defineRebuild(program, context);
+  defineDoctor(program, context);
   defineDemo(program, context);
   return program;
 }

@@ -2,12 +2,19 @@ import { readFileSync } from "node:fs";
 import { type ChannelCredentialOptions, EventStoreDBClient } from "@eventstore/db-client";
 import type { ConnectionOptions } from "@eventstore/db-client/dist/Client/parseConnectionString.js";
 import connectionStrings from "@eventstore/db-client/dist/Client/parseConnectionString.js";
+import gossipService from "@eventstore/db-client/generated/gossip_grpc_pb.js";
+import type { MemberInfo } from "@eventstore/db-client/generated/gossip_pb.js";
+import featuresService from "@eventstore/db-client/generated/serverfeatures_grpc_pb.js";
+import sharedMessages from "@eventstore/db-client/generated/shared_pb.js";
 import type { StreamsClient } from "@eventstore/db-client/generated/streams_grpc_pb.js";
 import streamsService from "@eventstore/db-client/generated/streams_grpc_pb.js";
 import type { CallOptions, Metadata } from "@grpc/grpc-js";
 import { StoreError } from "../../errors.ts";
 import { type ConnectionSettings, invalidConnectionString } from "./connection-settings.ts";
 import { causeText, hungUp } from "./server-failure.ts";
+
+/** Of a node's states in gossip. */
+const LEADER_STATE = 8;
 
 /** Metadata and options of a gRPC call. */
 export type CallArguments = [Metadata, CallOptions];
@@ -51,16 +58,46 @@ export class ServerClient extends EventStoreDBClient {
     channel?.close();
   }
 
-  /** As the server says it, such as 23.10.7. */
+  /** Such as 23.10.7. */
   async serverVersion(): Promise<string> {
-    return (await this.capabilities).serverVersion;
+    const features = await this.execute(
+      featuresService.ServerFeaturesClient,
+      "features",
+      async (client) => client,
+    );
+    return new Promise((resolve, reject) => {
+      features.getSupportedMethods(new sharedMessages.Empty(), ...this.arguments(), (failure, methods) => {
+        if (failure === null) resolve(methods.getEventStoreServerVersion());
+        else reject(failure);
+      });
+    });
   }
 
-  /** Of the node in use, or the one that would be asked next. */
-  async address(): Promise<string> {
-    const channel = await this.getChannel();
-    return channel.getTarget().replace(/^dns:/, "");
+  /** The nodes of the cluster, as the node in use knows them. */
+  async members(): Promise<readonly ClusterMember[]> {
+    const gossip = await this.execute(gossipService.GossipClient, "gossip", async (client) => client);
+    return new Promise((resolve, reject) => {
+      gossip.read(new sharedMessages.Empty(), ...this.arguments(), (failure, info) => {
+        if (failure === null) resolve(info.getMembersList().map(toMember));
+        else reject(failure);
+      });
+    });
   }
+}
+
+export interface ClusterMember {
+  readonly address: string;
+  readonly isLeader: boolean;
+  readonly isAlive: boolean;
+}
+
+function toMember(member: MemberInfo): ClusterMember {
+  const endPoint = member.getHttpEndPoint();
+  return {
+    address: `${endPoint?.getAddress() ?? "?"}:${endPoint?.getPort() ?? "?"}`,
+    isLeader: member.getState() === LEADER_STATE,
+    isAlive: member.getIsAlive(),
+  };
 }
 
 /**

@@ -4,7 +4,12 @@ import { type AppendAnswer, AppendPipe, type WireExpectation } from "./append-pi
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { Lifetime } from "./lifetime.ts";
 import type { ReadRequest } from "./read-request.ts";
-import { type CallArguments, type ServerClient, createServerClient } from "./server-client.ts";
+import {
+  type CallArguments,
+  type ClusterMember,
+  type ServerClient,
+  createServerClient,
+} from "./server-client.ts";
 import { CallEnded, NoAnswer, Refusal, isCancelled } from "./server-failure.ts";
 import type { ProposedMessage, WireRecord } from "./wire-event.ts";
 
@@ -90,14 +95,13 @@ export class ServerConnection {
     });
   }
 
-  /** As the server says it. */
+  /** Such as 23.10.7. */
   serverVersion(timeoutMs: number): Promise<string> {
     return within(this.#client.serverVersion(), timeoutMs);
   }
 
-  /** Host and port of the node in use. */
-  address(timeoutMs: number): Promise<string> {
-    return within(this.#client.address(), timeoutMs);
+  members(timeoutMs: number): Promise<readonly ClusterMember[]> {
+    return within(this.#client.members(), timeoutMs);
   }
 
   async close(): Promise<void> {

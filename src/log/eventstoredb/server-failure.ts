@@ -148,11 +148,23 @@ export function isCancelled(failure: unknown): boolean {
 export function causeText(failure: unknown): string {
   if (typeof failure === "object" && failure !== null) {
     const { details, message, type } = failure as { details?: unknown; message?: unknown; type?: unknown };
-    for (const text of [details, message, type]) if (typeof text === "string" && text !== "") return text;
+    for (const text of [details, message, type]) {
+      if (typeof text === "string" && text !== "") return withoutBoilerplate(text);
+    }
     const code = codeOf(failure);
     if (code !== undefined) return `status ${code}`;
   }
   return String(failure);
+}
+
+/** gRPC wraps what the socket said, on several lines. */
+function withoutBoilerplate(text: string): string {
+  const [, inner = text] =
+    /^No connection established\. Last error: (?:Error: )?(.*?)\.? Resolution note:/s.exec(text) ?? [];
+  return inner
+    .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)$/, "")
+    .replace(/\s+/g, " ")
+    .trim();
 }
 
 /** What a call was about, for messages. */
@@ -221,9 +233,10 @@ export function unavailable(
   const { serverName, what, stream } = subject;
   const lastError = causeText(failure);
   const outcome = isUnknown ? " Whether it had an effect is unknown: the identical call finds out." : "";
+  const advice = " Check that it runs, that the address is right, and tls=true or tls=false.";
   return new StoreError(
     "server-unavailable",
-    `${capitalised(what)} got no answer from ${serverName} within ${Math.round(waitedMs / 100) / 10} s; last: ${lastError}.${outcome}`,
+    `${capitalised(what)} got no answer from ${serverName} within ${Math.ceil(waitedMs / 100) / 10} s; last: ${lastError}.${outcome}${advice}`,
     { cause: failure, details: { server: serverName, ...(stream !== undefined && { stream }), lastError } },
   );
 }
