@@ -1,13 +1,16 @@
 import { Command, CommanderError } from "commander";
 import { type CliContext, type CliStreams, createContext, packageVersion } from "./cli-context.ts";
 import { defineAutopsy } from "./autopsy-command.ts";
+import { defineCopy } from "./copy-command.ts";
 import { defineDelete } from "./delete-command.ts";
 import { defineDemo } from "./demo-command.ts";
 import { defineDiff } from "./diff-command.ts";
 import { defineDoctor } from "./doctor.ts";
 import { defineEvents } from "./events-command.ts";
+import { defineExport } from "./export-command.ts";
 import { ExitCode, describeError, exitCodeOf } from "./exit-code.ts";
 import { defineFork } from "./fork-command.ts";
+import { defineImport } from "./import-command.ts";
 import { OutputClosed } from "./output.ts";
 import { definePurge } from "./purge-command.ts";
 import { defineRebuild } from "./rebuild-command.ts";
@@ -67,6 +70,9 @@ function createProgram(context: CliContext): Command {
   defineTail(program, context);
   defineStats(program, context);
   defineVerify(program, context);
+  defineExport(program, context);
+  defineImport(program, context);
+  defineCopy(program, context);
   defineRebuild(program, context);
   defineDoctor(program, context);
   defineDemo(program, context);
