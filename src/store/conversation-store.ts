@@ -92,7 +92,7 @@ export class ConversationStore {
       heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
     });
     this.#messageIds = new MessageIds(log, this.#writer);
-    this.#scheduler = new FlushScheduler(options.flushIntervalMs ?? 20);
+    this.#scheduler = new FlushScheduler(options.flushIntervalMs);
     const durability = options.durability ?? "power";
     this.#services = {
       log,

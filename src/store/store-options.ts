@@ -13,7 +13,10 @@ const DEFAULT_LIMIT = 50;
 export interface ConversationStoreOptions {
   /** What structural events wait for: the disk (`power`, the default) or the operating system (`process`). */
   durability?: Durability | undefined;
-  /** The window in which a turn's deltas are coalesced, ms. Default 20; 0 is every tick. */
+  /**
+   * The window in which a turn's deltas are coalesced, ms; 0 is every tick. Default: 20, and where more than 200 turns
+   * stream at once 0.1 for each, at most 100.
+   */
   flushIntervalMs?: number | undefined;
   /** What to call this writer in forensics: the name of the service, say. */
   label?: string | undefined;

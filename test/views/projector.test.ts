@@ -30,7 +30,7 @@ async function withProjector(
   try {
     await use({ log, store, views, warnings, projector });
   } finally {
-    projector.stop();
+    await projector.close();
     await store.close();
     views.close();
   }
@@ -95,6 +95,32 @@ describe("the projector", () => {
         views.rows(1).load("a")?.conversation.messages.newestOf("assistant")?.content.toString(),
       ).toContain("in the middle of");
       await turn.finish();
+    });
+  });
+
+  it("writes many streaming sessions a few at a time, and all of them before it closes", async () => {
+    const never = 2 ** 30;
+    await withProjector({ batchMs: never, intervalMs: 0 }, async ({ log, store, views, projector }) => {
+      const turns = await Promise.all(
+        Array.from({ length: 100 }, (_, index) => store.beginTurn(`s${index}`, { user: "go on" })),
+      );
+      for (const turn of turns) void turn.textDelta("in the middle of ");
+      await Promise.all(turns.map((turn) => turn.flush()));
+      const head = await log.head();
+      // A write ends before the next begins, each with a checkpoint that passes nothing that is not written.
+      const seen = new Set<number>();
+      await until(() => {
+        seen.add(positionOf(views));
+        return positionOf(views) === head;
+      });
+      expect(seen.size).toBeGreaterThan(1);
+      expectExactRows(views, 1, await allEvents(log));
+      for (const turn of turns) void turn.textDelta("a sentence");
+      await Promise.all(turns.map((turn) => turn.flush()));
+      await projector.close();
+      expect(positionOf(views)).toBeGreaterThanOrEqual(head);
+      expectExactRows(views, 1, await allEvents(log));
+      expect(projector.isActive).toBe(false);
     });
   });
 
