@@ -209,7 +209,6 @@ function startTurn(
   time: number,
 ): void {
   const message = messageOf(state, data.messageId);
-  if (state.filling === message) state.filling = undefined;
   settleFilling(state);
   supersedeTurns(state, data.turnId);
   state.unendedTurns.set(data.turnId, {

@@ -63,6 +63,10 @@ export function fileKind(database: Database): FileKind {
   });
 }
 
+/** Of every connection that writes or moves pages: without them a commit that was synced may still be torn. */
+export const DURABLE_SETTINGS =
+  "PRAGMA synchronous = NORMAL; PRAGMA checkpoint_fullfsync = 1; PRAGMA wal_autocheckpoint = 0;";
+
 /**
  * Settings that live with the connection, and the one of the file that every promise rests on: a copy made with
  * VACUUM INTO, say, has lost it.
@@ -77,12 +81,7 @@ export function configureConnection(database: Database, path: string): void {
       { details: { path } },
     );
   }
-  database.exec(`
-    PRAGMA synchronous = NORMAL;
-    PRAGMA checkpoint_fullfsync = 1;
-    PRAGMA wal_autocheckpoint = 0;
-    PRAGMA journal_size_limit = ${LONGEST_KEPT_WAL_BYTES};
-  `);
+  database.exec(`${DURABLE_SETTINGS} PRAGMA journal_size_limit = ${LONGEST_KEPT_WAL_BYTES}`);
 }
 
 /**

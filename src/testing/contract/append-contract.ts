@@ -239,11 +239,19 @@ const refused: Readonly<Record<string, readonly (readonly [name: string, bad: Ba
   ],
   "event-too-large": [
     ["four events above the limit together", (run, stream) => [stream, tooLarge(run), "any"]],
+    [
+      "what JSON escapes",
+      (run, stream) => [stream, [run.event("\0".repeat(Math.ceil(limitOf(run) / 6)))], "any"],
+    ],
+    ["a key", (run, stream) => [stream, [run.event({ ["k".repeat(limitOf(run))]: 1 })], "any"]],
+    ["metadata", (run, stream) => [stream, [run.event({}, { text: "x".repeat(limitOf(run)) })], "any"]],
   ],
 };
 
+const limitOf = (run: IsolatedRun): number => run.log.limits.maxAppendBytes;
+
 function tooLarge(run: IsolatedRun): NewEvent[] {
-  return Array.from({ length: 4 }, () => run.event("x".repeat(run.log.limits.maxAppendBytes / 4)));
+  return Array.from({ length: 4 }, () => run.event("x".repeat(limitOf(run) / 4)));
 }
 
 function twice(events: NewEvent[]): NewEvent[] {
