@@ -1,8 +1,9 @@
 import { describe, expect, it } from "@jest/globals";
 import { MemoryEventLog } from "../../src/log/memory-event-log.ts";
-import { type ConversationViews, openViews } from "../../src/projections/conversation-views.ts";
+import { type ConversationViews } from "../../src/projections/conversation-views.ts";
+import { openViews } from "../../src/projections/open-views.ts";
 import { StaleView } from "../../src/projections/message-collection.ts";
-import { noChanges } from "../../src/projections/view-generation.ts";
+import { noChanges } from "../../src/projections/conversation-changes.ts";
 import { ViewWriter } from "../../src/projections/view-writer.ts";
 import { ViewedSessionDirectory } from "../../src/projections/viewed-session-directory.ts";
 import { ConversationStore } from "../../src/store/conversation-store.ts";
