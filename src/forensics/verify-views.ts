@@ -1,11 +1,7 @@
 import type { Conversation } from "../projections/conversation.ts";
-import {
-  ConversationViews,
-  FOLD_VERSION,
-  type GenerationRecord,
-  fileExists,
-  isDamagedViews,
-} from "../projections/conversation-views.ts";
+import { ConversationViews, FOLD_VERSION, type GenerationRecord } from "../projections/conversation-views.ts";
+import { fileExists } from "../projections/open-views.ts";
+import { isDamagedViews } from "../projections/view-errors.ts";
 import { StaleView } from "../projections/message-collection.ts";
 import { Differences } from "../projections/rebuild-verify.ts";
 import type { ViewGeneration } from "../projections/view-generation.ts";

@@ -37,6 +37,12 @@ function checkEventIds(stream: string, events: readonly NewEvent[]): void {
         `An event for stream "${stream}" needs a type and a lower-case UUID as id, not ${JSON.stringify(event.type)} and ${JSON.stringify(event.id)}.`,
       );
     }
+    if (!isJson(event.data) || !isObject(event.metadata)) {
+      throw new InvalidInputError(
+        "invalid-event",
+        `The event ${event.id} for stream "${stream}" needs JSON as data and an object as metadata, not ${typeof event.data} and ${typeof event.metadata}.`,
+      );
+    }
     if (ids === undefined) continue;
     if (ids.has(event.id)) {
       throw new InvalidInputError(
@@ -46,6 +52,16 @@ function checkEventIds(stream: string, events: readonly NewEvent[]): void {
     }
     ids.add(event.id);
   }
+}
+
+/** False for what JSON has no word for. What is inside is up to JSON.stringify. */
+function isJson(value: unknown): boolean {
+  const type = typeof value;
+  return type === "string" || type === "number" || type === "boolean" || type === "object";
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** @throws {InvalidInputError} `invalid-stream-name`: names are well-formed UTF-16, 1 to 1,024 units, no control characters. */

@@ -109,21 +109,27 @@ export interface EventLog {
    */
   appendSync?(stream: string, events: readonly NewEvent[], expectedRevision: ExpectedRevision): AppendResult;
 
-  /** One stream's events in order of revision. An unknown stream is empty. Sees every append acknowledged before the call. */
+  /**
+   * One stream's events in order of revision. An unknown stream is empty. Sees every append acknowledged before the
+   * call. Throws `invalid-stream-name`, and `invalid-read-options` for revisions and limits that are no whole numbers.
+   */
   readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<RecordedEvent>;
 
-  /** All events in order of position, bounded in memory. Sees every append acknowledged before the call. */
+  /**
+   * All events in order of position, bounded in memory. Sees every append acknowledged before the call. Throws
+   * `invalid-read-options`.
+   */
   readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent>;
 
   /**
    * Catches up, says so, then stays live, across processes. Nothing ever appears later below a delivered
-   * position. Unsubscribing releases everything. Errors only when it cannot go on for good.
+   * position. Unsubscribing releases everything. Errors with `invalid-read-options`, and when it cannot go on for good.
    */
   subscribe(options?: SubscribeOptions): Observable<LogSignal>;
 
   /**
    * Physically removes the stream's events below revision `before`, but never its newest event. Numbering
-   * goes on. Unknown stream: nothing happens.
+   * goes on. Unknown stream: nothing happens. Throws `invalid-stream-name`, `invalid-read-options`.
    */
   truncate(stream: string, before: number): Promise<void>;
 

@@ -8,7 +8,7 @@ import { randomUUID } from "node:crypto";
 import { setImmediate as nextTick } from "node:timers/promises";
 import { Observable, Subject, takeUntil } from "rxjs";
 import { StoreError } from "../errors.ts";
-import { checkAppend, checkStreamName } from "./append-checks.ts";
+import { checkAppend } from "./append-checks.ts";
 import type {
   AppendResult,
   EventLog,
@@ -28,6 +28,7 @@ import {
   matchesExpectedRevision,
   retryRevision,
 } from "./expected-revision.ts";
+import { checkReadAll, checkReadStream, checkSubscribe, checkTruncate } from "./read-checks.ts";
 
 const LIMITS: EventLogLimits = { maxAppendBytes: 16 * 1024 * 1024 };
 /** Small on purpose: readers that only work when everything comes in one page fail here first. */
@@ -106,7 +107,7 @@ class MemoryLog {
   }
 
   truncate(name: string, before: number): void {
-    checkStreamName(name);
+    checkTruncate(name, before);
     const stream = this.#streams.get(name);
     if (stream === undefined) return;
     const keptFrom = Math.min(before, stream.headRevision);
@@ -205,10 +206,11 @@ export class MemoryEventLog implements EventLog {
 
   async *readStream(
     stream: string,
-    { from, direction = "forwards", limit = Infinity }: ReadStreamOptions = {},
+    options: ReadStreamOptions = {},
   ): AsyncGenerator<RecordedEvent, void, undefined> {
     this.#checkOpen();
-    checkStreamName(stream);
+    checkReadStream(stream, options);
+    const { from, direction = "forwards", limit = Infinity } = options;
     const backwards = direction === "backwards";
     let next = from;
     let left = limit;
@@ -223,12 +225,10 @@ export class MemoryEventLog implements EventLog {
     }
   }
 
-  async *readAll({ after = -1, limit = Infinity, streamPrefix = "" }: ReadAllOptions = {}): AsyncGenerator<
-    RecordedEvent,
-    void,
-    undefined
-  > {
+  async *readAll(options: ReadAllOptions = {}): AsyncGenerator<RecordedEvent, void, undefined> {
     this.#checkOpen();
+    checkReadAll(options);
+    const { after = -1, limit = Infinity, streamPrefix = "" } = options;
     let cursor = after;
     let left = limit;
     while (left > 0) {
@@ -244,9 +244,11 @@ export class MemoryEventLog implements EventLog {
     }
   }
 
-  subscribe({ after = -1, streamPrefix = "" }: SubscribeOptions = {}): Observable<LogSignal> {
+  subscribe(options: SubscribeOptions = {}): Observable<LogSignal> {
+    const { after = -1, streamPrefix = "" } = options;
     const signals = new Observable<LogSignal>((subscriber) => {
       this.#checkOpen();
+      checkSubscribe(options);
       let cursor = after;
       let isCaughtUp = false;
       let scheduled: NodeJS.Immediate | undefined;

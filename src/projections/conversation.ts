@@ -1,6 +1,7 @@
 import { DamageError } from "../errors.ts";
 import type { ConversationEvent, EventData, NewMessage } from "../events/conversation-event.ts";
 import { SplicedText, applySplices } from "../events/text-splice.ts";
+import type { ConversationChanges } from "./conversation-changes.ts";
 import { EMPTY_CONTENT, parseBranches, pushBranch } from "./message-branches.ts";
 import { DamagedView, MessageCollection, StaleView } from "./message-collection.ts";
 import { replaceMessages } from "./message-replacement.ts";
@@ -22,16 +23,6 @@ export interface UnendedTurn {
   readonly startedAt: number;
   readonly startedRevision: number;
   superseded: boolean;
-}
-
-/** What events have changed since the reader of the changes last emptied it. */
-export interface ConversationChanges {
-  /** Messages that were added or changed. */
-  readonly messages: Set<FoldedMessage>;
-  /** The list itself: replaced or deleted. */
-  list: boolean;
-  /** Title or metadata. */
-  session: boolean;
 }
 
 export interface Conversation {
@@ -209,7 +200,6 @@ function startTurn(
   time: number,
 ): void {
   const message = messageOf(state, data.messageId);
-  if (state.filling === message) state.filling = undefined;
   settleFilling(state);
   supersedeTurns(state, data.turnId);
   state.unendedTurns.set(data.turnId, {

@@ -4,7 +4,8 @@ import type { Subscription } from "rxjs";
 import { StateError, StoreError } from "../errors.ts";
 import type { EventLog } from "../log/event-log.ts";
 import { openEventLog } from "../log/open-event-log.ts";
-import { type ConversationViews, openViews } from "./conversation-views.ts";
+import { type ConversationViews } from "./conversation-views.ts";
+import { openViews } from "./open-views.ts";
 import {
   type ProjectionDefinition,
   ProjectionState,

@@ -1,5 +1,6 @@
 import type { EventLog } from "../log/event-log.ts";
-import { type ConversationViews, isOfLog } from "./conversation-views.ts";
+import { type ConversationViews } from "./conversation-views.ts";
+import { isOfLog } from "./open-views.ts";
 import { type ProjectionDefinition, ProjectionState } from "./own-projection.ts";
 
 /** The state that is kept, undefined where there is none of this version and this log. */

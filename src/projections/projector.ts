@@ -1,7 +1,8 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { type Subscription, filter } from "rxjs";
 import type { EventLog, LogSignal } from "../log/event-log.ts";
-import { type ConversationViews, isDamagedViews, isViewsBusy } from "./conversation-views.ts";
+import { type ConversationViews } from "./conversation-views.ts";
+import { isDamagedViews, isViewsBusy } from "./view-errors.ts";
 import { HolderLock } from "./holder-lock.ts";
 import { StaleView } from "./message-collection.ts";
 import { type DeadLetter, ViewWriter } from "./view-writer.ts";

@@ -1,7 +1,8 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { sessionOfStream } from "../events/conversation-event.ts";
 import type { EventLog, RecordedEvent } from "../log/event-log.ts";
-import { type GenerationRecord, FOLD_VERSION, isOfLog } from "./conversation-views.ts";
+import { type GenerationRecord, FOLD_VERSION } from "./conversation-views.ts";
+import { isOfLog } from "./open-views.ts";
 import {
   type RebuildProgress,
   type RebuildRun,

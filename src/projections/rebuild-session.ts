@@ -6,7 +6,8 @@ import { type Conversation, applyEvent, emptyConversation, skipEvent } from "./c
 import type { RebuildReport } from "./rebuild.ts";
 import { type RebuildRun, checkNotAborted, unfoldable } from "./rebuild-run.ts";
 import { Differences, type Verification } from "./rebuild-verify.ts";
-import { noChanges, unsavedConversation } from "./view-generation.ts";
+import { noChanges } from "./conversation-changes.ts";
+import { unsavedConversation } from "./view-generation.ts";
 import type { DeadLetter } from "./view-writer.ts";
 
 /** Often enough for a session that never rests. */

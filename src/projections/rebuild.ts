@@ -1,7 +1,9 @@
 import { StateError, StoreError } from "../errors.ts";
 import type { EventLog } from "../log/event-log.ts";
 import { openEventLog } from "../log/open-event-log.ts";
-import { type ConversationViews, isDamagedViews, openSound } from "./conversation-views.ts";
+import { type ConversationViews } from "./conversation-views.ts";
+import { isDamagedViews } from "./view-errors.ts";
+import { openSound } from "./open-views.ts";
 import { HolderLock } from "./holder-lock.ts";
 import { buildGeneration, chooseGeneration } from "./rebuild-build.ts";
 import { type RebuildOptions, type RebuildRun, rebuildLost } from "./rebuild-run.ts";

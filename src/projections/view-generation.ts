@@ -1,21 +1,18 @@
-import { crc32 } from "node:zlib";
-import { type Database, type Row, type SqlValue, type Statement, isBusy } from "../log/sqlite/engine.ts";
-import { SplicedText } from "../events/text-splice.ts";
-import {
-  type Conversation,
-  type ConversationChanges,
-  type UnendedTurn,
-  emptyConversation,
-} from "./conversation.ts";
-import {
-  DamagedView,
-  MessageCollection,
-  type MessageRange,
-  type MessageSource,
-  StaleView,
-} from "./message-collection.ts";
+import type { Database, SqlValue, Statement } from "../log/sqlite/engine.ts";
+import { type Conversation, type UnendedTurn, emptyConversation } from "./conversation.ts";
+import { MessageCollection, type MessageRange, type MessageSource, StaleView } from "./message-collection.ts";
+import { clearChanges } from "./conversation-changes.ts";
 import type { SessionInfo } from "./session-index.ts";
 import type { FoldedMessage } from "./stored-message.ts";
+import { sqlGuard } from "./view-errors.ts";
+import {
+  MESSAGE_COLUMNS,
+  SESSION_COLUMNS,
+  checkRow,
+  messageRow,
+  rowChecksum,
+  toMessage,
+} from "./view-row.ts";
 
 /** A conversation as it comes out of the views, with what saving it again needs. */
 export interface ViewedConversation {
@@ -40,12 +37,6 @@ interface SavedState {
   filling?: number | undefined;
   turns: UnendedTurn[];
 }
-
-/** What a session's checksum covers, and in which order. */
-const SESSION_COLUMNS =
-  "name, revision, last_active, is_listed, has_unended, message_count, next_place, title, state";
-/** The same of a message. */
-const MESSAGE_COLUMNS = "id, role, external_id, content, branches, facts, replaced, session, place";
 
 /** The rows of one generation: sessions and their messages, read piecemeal, and written as far as they changed. */
 export class ViewGeneration {
@@ -251,18 +242,7 @@ export class ViewGeneration {
   }
 
   #write(session: number, place: number, message: FoldedMessage): void {
-    const { id, role, content, branchesJson, replaced, externalId, ...facts } = message;
-    const row: SqlValue[] = [
-      id,
-      role,
-      externalId === undefined ? null : JSON.stringify(externalId),
-      toSqlText(content.toString()),
-      toSqlText(branchesJson),
-      JSON.stringify(facts),
-      Number(replaced),
-      session,
-      place,
-    ];
+    const row = messageRow(session, place, message);
     this.#sql(
       `INSERT OR REPLACE INTO messages_g (${MESSAGE_COLUMNS}, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ).run(...row, rowChecksum(row));
@@ -338,72 +318,4 @@ export class ViewGeneration {
       }
     }
   }
-}
-
-/** A table that is no more belongs to a generation that has been replaced; anything else SQLite says is damage. */
-function sqlGuard<Result>(query: () => Result): Result {
-  try {
-    return query();
-  } catch (cause) {
-    // By its text: a native module's errors are not instances of this realm's Error everywhere.
-    if (/no such table/.test(String(cause))) throw new StaleView("dropped", { cause });
-    if (isBusy(cause)) throw new StaleView("locked for a moment", { cause });
-    throw new DamagedView(`the views cannot be read: ${String(cause)}`, { cause });
-  }
-}
-
-/** A fresh note of changes. */
-export function noChanges(): ConversationChanges {
-  return { messages: new Set(), list: false, session: false };
-}
-
-function clearChanges(changes: ConversationChanges): void {
-  changes.messages.clear();
-  changes.list = false;
-  changes.session = false;
-}
-
-function toMessage(row: Row): FoldedMessage {
-  const [id, role, externalId, content, branches, facts, replaced] = row;
-  checkRow(row, `message ${String(id)}`);
-  return {
-    ...(JSON.parse(String(facts)) as Omit<
-      FoldedMessage,
-      "id" | "role" | "content" | "branchesJson" | "replaced"
-    >),
-    id: Number(id),
-    role: String(role) as FoldedMessage["role"],
-    ...(externalId === null || externalId === undefined
-      ? {}
-      : { externalId: JSON.parse(String(externalId)) as string }),
-    content: new SplicedText(fromSqlText(content)),
-    branchesJson: fromSqlText(branches),
-    replaced: replaced === 1,
-  };
-}
-
-/** @throws {DamagedView} where the last column is not the checksum of the others. */
-function checkRow(row: Row, what: string): void {
-  if (rowChecksum(row.slice(0, -1)) === row.at(-1)) return;
-  throw new DamagedView(`the row of ${what} is not what its checksum says`);
-}
-
-function rowChecksum(values: readonly SqlValue[]): number {
-  // Few calls on long strings: what a call costs is more than what a short string does.
-  let text = "";
-  let crc = 0;
-  for (const value of values) {
-    if (value instanceof Uint8Array) crc = crc32(value, crc);
-    else text += `${String(value)}\n`;
-  }
-  return crc32(text, crc);
-}
-
-/** SQLite's text is UTF-8 without NUL: what it cannot hold is kept as UTF-16LE bytes. */
-function toSqlText(text: string): SqlValue {
-  return /[\ud800-\udfff\0]/u.test(text) ? Buffer.from(text, "utf16le") : text;
-}
-
-function fromSqlText(value: SqlValue | undefined): string {
-  return value instanceof Uint8Array ? Buffer.from(value).toString("utf16le") : String(value);
 }

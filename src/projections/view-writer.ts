@@ -4,12 +4,8 @@ import type { RecordedEvent } from "../log/event-log.ts";
 import { TurnlogError } from "../errors.ts";
 import { applyEvent, emptyConversation, skipEvent } from "./conversation.ts";
 import type { Checkpoint, ConversationViews } from "./conversation-views.ts";
-import {
-  type ViewGeneration,
-  type ViewedConversation,
-  noChanges,
-  unsavedConversation,
-} from "./view-generation.ts";
+import { type ViewGeneration, type ViewedConversation, unsavedConversation } from "./view-generation.ts";
+import { noChanges } from "./conversation-changes.ts";
 
 /** Why a session can be folded no further. */
 export interface DeadLetter {

@@ -1,5 +1,6 @@
 import { type Conversation, emptyConversation } from "../projections/conversation.ts";
-import { type ConversationViews, isDamagedViews, isViewsBusy } from "../projections/conversation-views.ts";
+import { type ConversationViews } from "../projections/conversation-views.ts";
+import { isDamagedViews, isViewsBusy } from "../projections/view-errors.ts";
 import { DamagedView, StaleView } from "../projections/message-collection.ts";
 
 /** Loads in a row before the views are given up: each means that the rows moved on meanwhile. */

@@ -2,12 +2,8 @@ import { Observable, type Subscription } from "rxjs";
 import { conversationStream } from "../events/conversation-event.ts";
 import { eventCodec } from "../events/event-codec.ts";
 import type { EventLog, RecordedEvent } from "../log/event-log.ts";
-import {
-  type ConversationChanges,
-  applyEvent,
-  emptyConversation,
-  skipEvent,
-} from "../projections/conversation.ts";
+import { type ConversationChanges } from "../projections/conversation-changes.ts";
+import { applyEvent, emptyConversation, skipEvent } from "../projections/conversation.ts";
 import { type StoredMessage, toStoredMessage } from "../projections/stored-message.ts";
 
 /**

@@ -1,11 +1,7 @@
 import type { EventLog } from "../log/event-log.ts";
-import {
-  type ConversationViews,
-  isDamagedViews,
-  isViewsBusy,
-  openViews,
-  openViewsReadOnly,
-} from "../projections/conversation-views.ts";
+import { type ConversationViews } from "../projections/conversation-views.ts";
+import { isDamagedViews, isViewsBusy } from "../projections/view-errors.ts";
+import { openViews, openViewsReadOnly } from "../projections/open-views.ts";
 import { Projector } from "../projections/projector.ts";
 import {
   type ReadProgressOptions,

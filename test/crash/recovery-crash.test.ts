@@ -59,7 +59,7 @@ describe("a process that is killed while it recovers turns", () => {
         }
         if (KILLS > 100) expect(inTheMiddle).toBeGreaterThan(10);
       }),
-    KILLS * 10_000,
+    KILLS * 60_000,
   );
 
   it(

@@ -56,6 +56,24 @@ const mistakes: Record<string, { wrap: (log: EventLog) => Partial<EventLog>; fou
     }),
     foundBy: /returns the first result and writes nothing/,
   },
+  "looks at a part of a large retry only": {
+    wrap: (log) => ({
+      append: async (stream, events, expected) => {
+        const result = await log.append(stream, events, expected);
+        const isLarge = events.some(({ data }) => typeof data === "string" && data.length > 100_000);
+        const isRetry = result.ok && (await log.head()) !== result.position;
+        return isLarge && isRetry ? { ok: false, actualRevision: result.revision } : result;
+      },
+    }),
+    foundBy: /of a batch that is as large as a batch may be/,
+  },
+  "takes any number for a revision": {
+    wrap: (log) => ({
+      readStream: (stream, options) =>
+        log.readStream(stream, { ...options, from: Math.max(0, Math.ceil(options?.from ?? 0) || 0) }),
+    }),
+    foundBy: /refuses what is no revision, limit or direction/,
+  },
   "doubles a retry": { wrap: doublesRetries, foundBy: /returns the first result and writes nothing/ },
   "takes any batch for a retry whose first revision exists": {
     wrap: (log) => ({

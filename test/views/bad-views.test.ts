@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { errorCode } from "../../src/errors.ts";
 import { Database } from "../../src/log/sqlite/engine.ts";
-import { openViews } from "../../src/projections/conversation-views.ts";
+import { openViews } from "../../src/projections/open-views.ts";
 import { rebuildViews } from "../../src/projections/rebuild.ts";
 import { openConversationStore } from "../../src/store/conversation-store.ts";
 import { tempFolders } from "../log/sqlite/temp-folder.ts";

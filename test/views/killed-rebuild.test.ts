@@ -40,7 +40,7 @@ async function expectSound(path: string): Promise<number> {
 
 describe("a rebuild that is killed", () => {
   it(
-    `goes on from what it has written, and ends equal to one that was not, in ${KILLS} kills at random moments`,
+    `goes on from what it has written, and ends equal to one that was not, in ${KILLS} kills`,
     async () => {
       const path = join(await newFolder(), "log.db");
       await makeHistory(path, 21, 120);
@@ -56,7 +56,11 @@ describe("a rebuild that is killed", () => {
         const building = await withViews(path, (views) =>
           views.records().find(({ state }) => state === "building"),
         );
-        const last = await runAndKill("rebuilding-process.js", [path, String(batchEvents)], lines, kill % 5);
+        // Every other one dies by itself, since a kill from outside may come too late on a busy machine.
+        const last =
+          kill % 2 === 0
+            ? await runAndKill("rebuilding-process.js", [path, `${batchEvents}`, `${1 + (kill % 3)}`], 0, 0)
+            : await runAndKill("rebuilding-process.js", [path, `${batchEvents}`], lines, kill % 5);
         if (last.startsWith("done")) finished++;
         if (building !== undefined && building.checkpoint.position >= 0) resumed++;
         const current = await expectSound(path);
@@ -70,7 +74,7 @@ describe("a rebuild that is killed", () => {
       await expectRebuilt(path);
       expect(await dump(path)).toEqual(expected);
     },
-    KILLS * 3000,
+    KILLS * 30_000,
   );
 });
 
@@ -94,6 +98,6 @@ describe("a projector that is killed", () => {
       await project(path);
       await expectRebuilt(path);
     },
-    kills * 6000,
+    kills * 60_000,
   );
 });

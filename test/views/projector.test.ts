@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@jest/globals";
 import { MemoryEventLog } from "../../src/log/memory-event-log.ts";
-import { type ConversationViews, openViews } from "../../src/projections/conversation-views.ts";
+import { type ConversationViews } from "../../src/projections/conversation-views.ts";
+import { openViews } from "../../src/projections/open-views.ts";
 import { Projector } from "../../src/projections/projector.ts";
 import { ConversationStore } from "../../src/store/conversation-store.ts";
 import { updated } from "../support/conversation-history.ts";

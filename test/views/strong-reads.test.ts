@@ -63,6 +63,6 @@ describe("reads of another process", () => {
         await once(child, "exit");
       }
     },
-    ROUNDS * 60,
+    ROUNDS * 600,
   );
 });

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { Observable } from "rxjs";
 import { StoreError } from "../../errors.ts";
-import { checkAppend, checkStreamName } from "../append-checks.ts";
+import { checkAppend } from "../append-checks.ts";
 import type {
   AppendResult,
   EventLog,
@@ -15,6 +15,7 @@ import type {
 } from "../event-log.ts";
 import { type ExpectedRevision, NO_REVISION } from "../expected-revision.ts";
 import { pagedIterable } from "../paged-iterable.ts";
+import { checkReadAll, checkReadStream, checkSubscribe, checkTruncate } from "../read-checks.ts";
 import { pagesOfAll, positionOfNewest } from "./all-pages.ts";
 import { type ConnectionSettings, parseConnectionSettings } from "./connection-settings.ts";
 import { ControlStream } from "./control-stream.ts";
@@ -141,7 +142,7 @@ class EventStoreDbEventLog implements EventLog {
   readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {
     return pagedIterable(() => {
       this.#checkOpen();
-      checkStreamName(stream);
+      checkReadStream(stream, options);
       const fetch = pagesOfStream(stream, this.#streams, this.#reader, options);
       return () => this.#whileOpen(fetch);
     });
@@ -150,6 +151,7 @@ class EventStoreDbEventLog implements EventLog {
   readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
     return pagedIterable(() => {
       this.#checkOpen();
+      checkReadAll(options);
       const fetch = pagesOfAll(this.#streams, this.#control, this.#reader, options);
       return () => this.#whileOpen(fetch);
     });
@@ -168,13 +170,14 @@ class EventStoreDbEventLog implements EventLog {
     const signals = subscription(source, options);
     return new Observable((subscriber) => {
       this.#checkOpen();
+      checkSubscribe(options);
       return signals.subscribe(subscriber);
     });
   }
 
   async truncate(stream: string, before: number): Promise<void> {
     this.#checkWritable();
-    checkStreamName(stream);
+    checkTruncate(stream, before);
     return this.#untilAnswered(this.#truncate(stream, before));
   }
 

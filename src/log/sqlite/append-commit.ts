@@ -1,3 +1,4 @@
+import { StoreError } from "../../errors.ts";
 import type { AppendResult } from "../event-log.ts";
 import { type ExpectedRevision, matchesExpectedRevision, retryRevision } from "../expected-revision.ts";
 import type { CommittedState } from "./committed-state.ts";
@@ -52,6 +53,11 @@ export class AppendCommit {
     if (!matchesExpectedRevision(expectedRevision, head)) {
       return this.#findRetry(stream, events, expectedRevision, head) ?? { ok: false, actualRevision: head };
     }
+    checkNumbers(
+      stream,
+      head + events.length,
+      this.#state.highestPosition + this.#events.length + events.length,
+    );
     const streamEvents = staged ?? [];
     if (staged === undefined) this.#streams.set(stream, streamEvents);
     let revision = head;
@@ -146,4 +152,14 @@ export class AppendCommit {
     }
     return packed;
   }
+}
+
+/** @throws {StoreError} `numbers-exhausted` rather than number two events alike. */
+function checkNumbers(stream: string, revision: number, position: number): void {
+  if (Number.isSafeInteger(revision) && Number.isSafeInteger(position)) return;
+  throw new StoreError(
+    "numbers-exhausted",
+    `The log has no numbers left for stream "${stream}"; nothing was written. Copy it to a new log.`,
+    { details: { stream, revision, position } },
+  );
 }

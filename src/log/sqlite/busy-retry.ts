@@ -17,12 +17,12 @@ export async function retryWhileBusy<Result>(
   timeoutMs: number,
   work: () => Result,
 ): Promise<Result> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   for (let attempt = 0; ; attempt++) {
     try {
       return work();
     } catch (error) {
-      if (!isBusy(error) || Date.now() >= deadline) throw toStoreError(error, path);
+      if (!isBusy(error) || performance.now() >= deadline) throw toStoreError(error, path);
     }
     await sleep(pauseMs(attempt));
   }
@@ -32,12 +32,12 @@ const NEVER_NOTIFIED = new Int32Array(new SharedArrayBuffer(4));
 
 /** As `retryWhileBusy`, stopping the event loop: for a process that is exiting. */
 export function retryWhileBusySync<Result>(path: string, timeoutMs: number, work: () => Result): Result {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   for (let attempt = 0; ; attempt++) {
     try {
       return work();
     } catch (error) {
-      if (!isBusy(error) || Date.now() >= deadline) throw toStoreError(error, path);
+      if (!isBusy(error) || performance.now() >= deadline) throw toStoreError(error, path);
     }
     Atomics.wait(NEVER_NOTIFIED, 0, 0, pauseMs(attempt));
   }

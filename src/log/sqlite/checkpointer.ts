@@ -1,5 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { type Database, type Statement, enginePath } from "./engine.ts";
+import { DURABLE_SETTINGS } from "./schema.ts";
 
 const COMMITS_BETWEEN_LOOKS = 64;
 const BYTES_BETWEEN_LOOKS = 1_048_576;
@@ -15,7 +16,7 @@ const WORKER_SOURCE = `
 const { parentPort, workerData } = require("node:worker_threads");
 const { DatabaseSync } = require(workerData.engine);
 const database = new DatabaseSync(workerData.path, { timeout: 0 });
-database.exec("PRAGMA synchronous = NORMAL; PRAGMA checkpoint_fullfsync = 1; PRAGMA wal_autocheckpoint = 0");
+database.exec(workerData.settings);
 parentPort.on("message", (message) => {
   if (message === "close") {
     database.close();
@@ -87,7 +88,7 @@ export class Checkpointer {
     const worker = new Worker(WORKER_SOURCE, {
       eval: true,
       execArgv: [],
-      workerData: { engine: enginePath(), path: this.#path },
+      workerData: { engine: enginePath(), settings: DURABLE_SETTINGS, path: this.#path },
     });
     worker.unref();
     worker.on("message", () => {

@@ -12,6 +12,24 @@ export type SqlValue = string | number | Uint8Array | null;
 export type Row = readonly SqlValue[];
 type Connection = InstanceType<typeof DatabaseSync>;
 
+interface Engine {
+  readonly DatabaseSync: typeof DatabaseSync;
+  /** Where a worker thread, which may not know how this module was found, can load its CommonJS form from. */
+  readonly path: string;
+}
+
+/**
+ * The engine of the whole process, also for a second copy of this package: two SQLite libraries that have one file
+ * open drop each other's locks when either closes it.
+ */
+const ENGINE = Symbol.for("turnlog.sqlite.engine");
+const home = globalThis as { [ENGINE]?: Engine };
+home[ENGINE] ??= {
+  DatabaseSync,
+  path: createRequire(import.meta.url).resolve("@photostructure/sqlite"),
+};
+const engine = home[ENGINE];
+
 /** A prepared statement. Rows are arrays, in the order of the columns. */
 export interface Statement {
   run(...parameters: SqlValue[]): void;
@@ -64,11 +82,17 @@ export class Database {
   constructor(path: string, options: OpenDatabaseOptions = {}) {
     const location = options.immutable === true ? immutableUri(path) : path;
     // Waiting for a lock inside SQLite would stop the event loop: callers wait and try again instead.
-    this.#connection = new DatabaseSync(location, { readOnly: options.readOnly ?? false, timeout: 0 });
-    this.#begin = this.prepare("BEGIN");
-    this.#beginImmediate = this.prepare("BEGIN IMMEDIATE");
-    this.#commit = this.prepare("COMMIT");
-    this.#rollback = this.prepare("ROLLBACK");
+    this.#connection = new engine.DatabaseSync(location, { readOnly: options.readOnly ?? false, timeout: 0 });
+    try {
+      this.#begin = this.prepare("BEGIN");
+      this.#beginImmediate = this.prepare("BEGIN IMMEDIATE");
+      this.#commit = this.prepare("COMMIT");
+      this.#rollback = this.prepare("ROLLBACK");
+    } catch (error) {
+      // A file that is none of SQLite's, say: nobody else could close it.
+      this.#connection.close();
+      throw error;
+    }
   }
 
   prepare(sql: string): Statement {
@@ -117,9 +141,9 @@ function immutableUri(path: string): string {
   return `file:${encoded.startsWith("/") ? "" : "/"}${encoded}?immutable=1`;
 }
 
-/** Where a worker thread, which may not know how this module was found, can load the engine's CommonJS form from. */
+/** Where a worker thread finds the engine. */
 export function enginePath(): string {
-  return createRequire(import.meta.url).resolve("@photostructure/sqlite");
+  return engine.path;
 }
 
 const SQLITE_BUSY = 5;

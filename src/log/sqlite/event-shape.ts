@@ -174,9 +174,12 @@ function collect(node: ShapeNode, value: JsonValue | undefined, leaves: Leaf[]):
   switch (node.kind) {
     case "plain":
       return collectPlain(value, leaves);
-    case "text":
-      leaves.push(textOf(value));
+    case "text": {
+      const text = textOf(value);
+      if (text === undefined) return false;
+      leaves.push(text);
       return true;
+    }
     case "array": {
       const { items } = node;
       if (!Array.isArray(value) || value.length !== items.length) return false;
@@ -211,10 +214,10 @@ function collectPlain(value: JsonValue | undefined, leaves: Leaf[]): boolean {
   return true;
 }
 
-function textOf(value: JsonValue | undefined): string {
-  let text: string | undefined;
+/** Undefined for what JSON leaves out of an object. */
+function textOf(value: JsonValue | undefined): string | undefined {
   try {
-    text = JSON.stringify(value);
+    return JSON.stringify(value) as string | undefined;
   } catch (error) {
     throw new InvalidInputError(
       "invalid-event",
@@ -224,13 +227,6 @@ function textOf(value: JsonValue | undefined): string {
       },
     );
   }
-  if (text === undefined) {
-    throw new InvalidInputError(
-      "invalid-event",
-      `An event's data or metadata is no JSON value but ${typeof value}.`,
-    );
-  }
-  return text;
 }
 
 /** Puts an event's data and metadata together again: new objects each time. */

@@ -20,14 +20,11 @@ export interface LogState {
 /** Where a packed row lies, without its payload. */
 export interface PackedPlace {
   readonly firstPosition: number;
-  readonly lastPosition: number;
-  readonly count: number;
-  readonly bytes: number;
   readonly stream: string;
 }
 
 const PACKED_COLUMNS = "first_position, last_position, first_revision, count, encoding, crc, payload";
-const PLACE = `SELECT p.first_position, p.last_position, p.count, length(p.payload), s.name
+const PLACE = `SELECT p.first_position, s.name
   FROM packed p LEFT JOIN streams s ON s.id = p.stream_id`;
 
 /** Every statement that reads or writes the tables; nothing of what they mean. */
@@ -243,11 +240,5 @@ function packedRowOf(row: Row | undefined): PackedRow | undefined {
 }
 
 function placeOf(row: Row): PackedPlace {
-  return {
-    firstPosition: Number(row[0]),
-    lastPosition: Number(row[1]),
-    count: Number(row[2]),
-    bytes: Number(row[3]),
-    stream: row[4] === null ? "" : String(row[4]),
-  };
+  return { firstPosition: Number(row[0]), stream: row[1] === null ? "" : String(row[1]) };
 }

@@ -45,7 +45,7 @@ export async function openWritable(file: StorePath, options: WritableOptions): P
   try {
     await retryWhileBusy(path, options.busyTimeoutMs, () => {
       if (kind === "blank") createLog(database, options.packSpan);
-      configureConnection(database);
+      configureConnection(database, path);
     });
   } catch (error) {
     database.close();

@@ -175,12 +175,15 @@ function leafCount(node: EventShape["data"]): number {
   return count;
 }
 
-/** @throws {Error} saying what is wrong, for an unknown encoding or a payload that is no record of `count` events. */
+/**
+ * `textUnits`: what it takes in memory, in UTF-16 units; deflated text may have been a thousand times smaller.
+ * @throws {Error} saying what is wrong, for an unknown encoding or a payload that is no record of `count` events.
+ */
 export function decodeRecord(
   encoding: number,
   payload: Uint8Array,
   count: number,
-): { header: JsonValue; record: DecodedRecord } {
+): { header: JsonValue; record: DecodedRecord; textUnits: number } {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   const text = textOf(encoding, bytes);
   const lines = text.includes("\n") ? text.split("\n") : [text];
@@ -197,7 +200,7 @@ export function decodeRecord(
     return decoded.group;
   });
   if (line !== lines.length) throw new Error("the record has lines that belong to no column");
-  return { header, record: new DecodedRecord(count, ids, places, groups) };
+  return { header, record: new DecodedRecord(count, ids, places, groups), textUnits: text.length };
 }
 
 /** Counts the events of each shape on the way. */

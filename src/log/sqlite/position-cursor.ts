@@ -5,16 +5,18 @@ import { type PackedRun, type StoredEvent, decodePackedRow, recordedEventOf } fr
 
 const SMALLEST_WINDOW = 64;
 const LARGEST_WINDOW = 1_024;
-const WINDOW_BYTES = 4_194_304;
-/** Decoded rows that are kept for the next window; more are decoded again. */
-const CARRIED_BYTES = 33_554_432;
+/** UTF-16 units of text, about, that a window decodes before it is made shorter. */
+const WINDOW_UNITS = 2_097_152;
+/** The same of rows that are kept for the next window; more are decoded again. */
+const CARRIED_UNITS = 33_554_432;
 
 interface Window {
   readonly first: number;
   /** Inclusive. */
   readonly last: number;
   readonly hot: readonly StoredEvent[];
-  readonly places: readonly PackedPlace[];
+  /** Packed rows that begin in it, and those carried from before. */
+  readonly runs: LoadedRun[];
 }
 
 interface LoadedRun {
@@ -56,51 +58,65 @@ export class PositionCursor {
   nextPage(): RecordedEvent[] | undefined {
     const head = this.#state.highestPosition;
     if (this.#after >= head) return undefined;
-    const window = this.#placeWindow(this.#after + 1, Math.min(this.#after + this.#window, head));
-    const { first, last } = window;
-    const runs = [...this.#carried, ...window.places.flatMap((place) => this.#load(place))];
+    const first = this.#after + 1;
+    const window = this.#loadWindow(first, Math.min(this.#after + this.#window, head));
+    const { last, hot, runs } = window;
     const slots: (RecordedEvent | undefined)[] = [];
     let found = 0;
     for (const run of runs) found += takeFrom(run, window, slots);
-    for (const event of window.hot) {
+    for (const event of hot) {
       // A packed row may hold it as well, where another process packed it.
       if (slots[event.position - first] !== undefined || !event.stream.startsWith(this.#streamPrefix))
         continue;
       slots[event.position - first] = recordedEventOf(event);
       found += 1;
     }
+    let isHole = runs.length === 0 && hot.length === 0;
     // With an event at every position there is nothing left that rows from before the window could hold.
-    if (found < last - first + 1 && window.hot.length < last - first + 1) {
-      const loaded = new Set(runs.map(({ place }) => place.firstPosition));
-      for (const place of this.#state.tables.placesOverlapping(first)) {
-        if (loaded.has(place.firstPosition)) continue;
-        for (const run of this.#load(place)) {
-          takeFrom(run, window, slots);
-          runs.push(run);
-        }
-      }
+    if (found < last - first + 1 && hot.length < last - first + 1) {
+      isHole = !this.#takeOverlapping(window, slots) && isHole;
     }
     this.#carry(runs);
     this.#window = Math.min(LARGEST_WINDOW, this.#window * 2);
-    this.#after = runs.length === 0 && window.hot.length === 0 ? this.#endOfHole(last, head) : last;
+    this.#after = isHole ? this.#endOfHole(last, head) : last;
     return slots.filter((event) => event !== undefined);
   }
 
-  /** What is hot in the window and which packed rows begin in it. Too large together, they make it shorter. */
-  #placeWindow(first: number, last: number): Window {
+  /** What is hot in the window, and the packed rows that begin in it. Too large together, they make it shorter. */
+  #loadWindow(first: number, last: number): Window {
     const hot = this.#state.hot.between(first, last);
-    const places: PackedPlace[] = [];
-    if (hot.length === last - first + 1) return { first, last, hot, places };
-    let bytes = 0;
+    const runs = [...this.#carried];
+    if (hot.length === last - first + 1) return { first, last, hot, runs };
+    let units = 0;
     for (const place of this.#state.tables.placesBetween(first, last)) {
-      bytes += place.bytes;
-      if (bytes > WINDOW_BYTES && place.firstPosition > first) {
+      if (units > WINDOW_UNITS && place.firstPosition > first) {
         const end = place.firstPosition - 1;
-        return { first, last: end, hot: hot.filter((event) => event.position <= end), places };
+        return { first, last: end, hot: hot.filter((event) => event.position <= end), runs };
       }
-      places.push(place);
+      for (const loaded of this.#load(place)) {
+        units += loaded.run.textUnits;
+        runs.push(loaded);
+      }
     }
-    return { first, last, hot, places };
+    return { first, last, hot, runs };
+  }
+
+  /** Takes what rows from before the window hold of it. Kept for the next one are as many as may be carried. */
+  #takeOverlapping(window: Window, slots: (RecordedEvent | undefined)[]): boolean {
+    const { runs } = window;
+    const known = new Set(runs.map(({ place }) => place.firstPosition));
+    let units = runs.reduce((sum, { run }) => sum + run.textUnits, 0);
+    let hasAny = false;
+    for (const place of this.#state.tables.placesOverlapping(window.first)) {
+      if (known.has(place.firstPosition)) continue;
+      for (const loaded of this.#load(place)) {
+        hasAny = true;
+        takeFrom(loaded, window, slots);
+        units += loaded.run.textUnits;
+        if (units <= CARRIED_UNITS) runs.push(loaded);
+      }
+    }
+    return hasAny;
   }
 
   #load(place: PackedPlace): LoadedRun[] {
@@ -111,11 +127,11 @@ export class PositionCursor {
 
   #carry(runs: readonly LoadedRun[]): void {
     this.#carried = [];
-    let bytes = 0;
-    for (const run of runs) {
-      if (run.next >= run.run.count) continue;
-      bytes += run.place.bytes;
-      if (bytes <= CARRIED_BYTES) this.#carried.push(run);
+    let units = 0;
+    for (const loaded of runs) {
+      if (loaded.next >= loaded.run.count) continue;
+      units += loaded.run.textUnits;
+      if (units <= CARRIED_UNITS) this.#carried.push(loaded);
     }
   }
 

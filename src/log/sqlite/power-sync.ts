@@ -104,12 +104,12 @@ export class PowerSync {
   }
 
   async #checkpoint(): Promise<void> {
-    const deadline = Date.now() + this.#timeoutMs;
+    const deadline = performance.now() + this.#timeoutMs;
     const truncate = this.#database.prepare("PRAGMA wal_checkpoint(TRUNCATE)");
     for (let attempt = 0; ; attempt++) {
       const isBlocked = truncate.get()?.[0] !== 0;
       if (!isBlocked) break;
-      if (Date.now() >= deadline) throw new Error("a checkpoint was blocked by another process");
+      if (performance.now() >= deadline) throw new Error("a checkpoint was blocked by another process");
       await sleep(pauseMs(attempt));
     }
     this.#isInDoubt = false;

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { StoreError } from "../../errors.ts";
 import { enginePath, toStoreError } from "./engine.ts";
+import { DURABLE_SETTINGS } from "./schema.ts";
 
 /**
  * CommonJS, as text: it must run beside compiled code, in tests and in bundles alike. VACUUM copies what is live into
@@ -31,7 +32,7 @@ let phase = "rewrite";
 let database;
 try {
   database = new DatabaseSync(path, { timeout: 0 });
-  database.exec("PRAGMA synchronous = NORMAL; PRAGMA checkpoint_fullfsync = 1; PRAGMA wal_autocheckpoint = 0");
+  database.exec(workerData.settings);
   retry(() => (database.exec("VACUUM"), true));
   phase = "checkpoint";
   const checkpoint = database.prepare("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -61,7 +62,7 @@ export async function rewriteFile(path: string, timeoutMs: number): Promise<void
   const worker = new Worker(WORKER_SOURCE, {
     eval: true,
     execArgv: [],
-    workerData: { engine: enginePath(), path, timeoutMs },
+    workerData: { engine: enginePath(), settings: DURABLE_SETTINGS, path, timeoutMs },
   });
   const exited = new Promise((resolve) => void worker.once("exit", resolve));
   const [failure] = (await once(worker, "message")) as [Failure];

@@ -63,14 +63,25 @@ export function fileKind(database: Database): FileKind {
   });
 }
 
-/** Settings that live with the connection, not with the file. */
-export function configureConnection(database: Database): void {
-  database.exec(`
-    PRAGMA synchronous = NORMAL;
-    PRAGMA checkpoint_fullfsync = 1;
-    PRAGMA wal_autocheckpoint = 0;
-    PRAGMA journal_size_limit = ${LONGEST_KEPT_WAL_BYTES};
-  `);
+/** Of every connection that writes or moves pages: without them a commit that was synced may still be torn. */
+export const DURABLE_SETTINGS =
+  "PRAGMA synchronous = NORMAL; PRAGMA checkpoint_fullfsync = 1; PRAGMA wal_autocheckpoint = 0;";
+
+/**
+ * Settings that live with the connection, and the one of the file that every promise rests on: a copy made with
+ * VACUUM INTO, say, has lost it.
+ * @throws {StoreError} `cannot-open` where the file system has no memory to share, which the WAL needs.
+ */
+export function configureConnection(database: Database, path: string): void {
+  const mode = database.prepare("PRAGMA journal_mode = WAL").get()?.[0];
+  if (mode !== "wal") {
+    throw new StoreError(
+      "cannot-open",
+      `The log ${path} cannot be put into WAL mode (it is in ${String(mode)}): its file system cannot share memory between processes. Use a local disk.`,
+      { details: { path } },
+    );
+  }
+  database.exec(`${DURABLE_SETTINGS} PRAGMA journal_size_limit = ${LONGEST_KEPT_WAL_BYTES}`);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { StoreError } from "../../errors.ts";
+import { StoreError, errorCode } from "../../errors.ts";
 import type { RecordedEvent } from "../event-log.ts";
 import { retryWhileBusy } from "./busy-retry.ts";
 import { giveBackFreePages } from "./free-space.ts";
@@ -7,6 +7,7 @@ import { ChangeWatcher } from "./change-watcher.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { CommittedState } from "./committed-state.ts";
 import { LogTables } from "./log-tables.ts";
+import { isBusy, toStoreError } from "./engine.ts";
 import type { OpenedDatabase } from "./open-database.ts";
 import { type HotBounds, Packer } from "./packing.ts";
 import { PositionCursor } from "./position-cursor.ts";
@@ -148,15 +149,27 @@ export class SharedLog implements SubscriptionSource {
     await this.queue.drained();
     this.#isClosed = true;
     this.#watcher.stop();
-    await this.power.close();
-    await this.#checkpointer.close();
-    // The engine keeps statements alive until they are collected, and so would leave a full WAL behind.
-    if (!this.readOnly) {
-      const { database } = this.state.tables;
-      giveBackFreePages(database);
-      database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    try {
+      await this.power.close();
+      await this.#checkpointer.close();
+      if (!this.readOnly) this.#tidy();
+    } finally {
+      await this.#opened.dispose();
     }
-    await this.#opened.dispose();
+  }
+
+  #tidy(): void {
+    const { database } = this.state.tables;
+    try {
+      giveBackFreePages(database);
+      // The engine keeps statements alive until they are collected, and so would leave a full WAL behind.
+      database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch (error) {
+      const failure = toStoreError(error, this.path);
+      // All that was acknowledged is in the WAL, where the next who opens the log finds it.
+      if (errorCode(failure) === "disk-full" || isBusy(error)) return;
+      throw failure;
+    }
   }
 }
 

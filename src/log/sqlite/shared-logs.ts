@@ -31,7 +31,8 @@ function registry(): Registry {
 /** The log under this key, opened by the first who asks. Each call is to be matched by one of `releaseLog`. */
 export async function acquireLog(key: string, open: () => Promise<SharedLog>): Promise<SharedLog> {
   const { entries, closing } = registry();
-  await closing.get(key);
+  // No pause where nothing is being closed: what the caller has seen in the registry must still be so.
+  for (let ending = closing.get(key); ending !== undefined; ending = closing.get(key)) await ending;
   const known = entries.get(key);
   if (known !== undefined) {
     known.handles += 1;

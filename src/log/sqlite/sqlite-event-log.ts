@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type Observable, Subject, takeUntil } from "rxjs";
 import { InvalidInputError, StoreError } from "../../errors.ts";
-import { checkAppend, checkStreamName } from "../append-checks.ts";
+import { checkAppend } from "../append-checks.ts";
 import type {
   AppendOptions,
   AppendResult,
@@ -16,6 +16,7 @@ import type {
 } from "../event-log.ts";
 import type { ExpectedRevision } from "../expected-revision.ts";
 import { pagedIterable } from "../paged-iterable.ts";
+import { checkReadAll, checkReadStream, checkSubscribe, checkTruncate } from "../read-checks.ts";
 import type { AppendRequest } from "./append-commit.ts";
 import { flattenEvent } from "./event-shape.ts";
 import { openReadOnly, openWritable } from "./open-database.ts";
@@ -148,11 +149,11 @@ class SqliteEventLog implements EventLog {
   readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {
     const { direction = "forwards", limit = Infinity } = options;
     return pagedIterable(() => {
+      checkReadStream(stream, options);
       let next: number | undefined = options.from ?? (direction === "forwards" ? 0 : Number.MAX_SAFE_INTEGER);
       let left = limit;
       return async () => {
         this.#checkOpen();
-        checkStreamName(stream);
         const from = next;
         if (from === undefined || left <= 0) return undefined;
         const request = { stream, from, direction, limit: Math.min(left, STREAM_PAGE_EVENTS) };
@@ -169,6 +170,7 @@ class SqliteEventLog implements EventLog {
   readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
     const { after = -1, limit = Infinity, streamPrefix = "" } = options;
     return pagedIterable(() => {
+      checkReadAll(options);
       const cursor = this.#log.openCursor(after, streamPrefix, limit);
       let left = limit;
       return async () => {
@@ -186,7 +188,10 @@ class SqliteEventLog implements EventLog {
   subscribe(options: SubscribeOptions = {}): Observable<LogSignal> {
     const source = {
       path: this.#log.path,
-      checkOpen: () => this.#checkOpen(),
+      checkOpen: () => {
+        this.#checkOpen();
+        checkSubscribe(options);
+      },
       openCursor: this.#log.openCursor.bind(this.#log),
       readPage: this.#log.readPage.bind(this.#log),
       onChange: this.#log.onChange.bind(this.#log),
@@ -196,7 +201,7 @@ class SqliteEventLog implements EventLog {
 
   async truncate(stream: string, before: number): Promise<void> {
     this.#checkWritable();
-    checkStreamName(stream);
+    checkTruncate(stream, before);
     return this.#log.truncate(stream, before, this.#busyTimeoutMs);
   }
 

@@ -190,6 +190,8 @@ export class PackedRun {
   readonly stream: string;
   readonly firstRevision: number;
   readonly positions: readonly number[];
+  /** What it takes in memory, about, in UTF-16 units. */
+  readonly textUnits: number;
   readonly #recordedAt: readonly number[];
   readonly #record: DecodedRecord;
 
@@ -198,11 +200,12 @@ export class PackedRun {
     firstRevision: number,
     positions: readonly number[],
     recordedAt: readonly number[],
-    record: DecodedRecord,
+    { record, textUnits }: { record: DecodedRecord; textUnits: number },
   ) {
     this.stream = stream;
     this.firstRevision = firstRevision;
     this.positions = positions;
+    this.textUnits = textUnits;
     this.#recordedAt = recordedAt;
     this.#record = record;
   }
@@ -244,12 +247,12 @@ export class PackedRun {
 export function decodePackedRow(stream: string, row: PackedRow): PackedRun {
   try {
     if (packedRowCrc(stream, row) !== row.crc) throw new Error("its checksum is wrong");
-    const { header, record } = decodeRecord(row.encoding, row.payload, row.count);
+    const { header, ...decoded } = decodeRecord(row.encoding, row.payload, row.count);
     if (typeof header !== "object" || header === null || Array.isArray(header))
       throw new Error("it has no header");
     const positions = decodeIntegers(header["position"], row.count);
     const recordedAt = decodeIntegers(header["recordedAt"], row.count);
-    return new PackedRun(stream, row.firstRevision, positions, recordedAt, record);
+    return new PackedRun(stream, row.firstRevision, positions, recordedAt, decoded);
   } catch (error) {
     throw damagedRow("packed", row.firstPosition, row.lastPosition, stream, error);
   }

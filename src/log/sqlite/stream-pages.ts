@@ -6,7 +6,8 @@ import { type StoredEvent, decodePackedRow, recordedEventOf } from "./stored-row
 
 /** Reading one stream, a page at a time. Everything here works inside the caller's transaction, after `sync`. */
 
-const PAGE_BYTES = 1_048_576;
+/** UTF-16 units of text, about: what is read must fit into memory, however small it was deflated. */
+const PAGE_SIZE = 1_048_576;
 
 export interface StreamPageRequest {
   readonly stream: string;
@@ -32,8 +33,8 @@ function readForwards(state: CommittedState, { stream, from, limit }: StreamPage
   const packedHead = row?.headRevision ?? NO_REVISION;
   const events: RecordedEvent[] = [];
   let next = Math.max(from, row?.firstRevision ?? 0);
-  let bytes = 0;
-  while (next <= packedHead && events.length < limit && bytes < PAGE_BYTES) {
+  let size = 0;
+  while (next <= packedHead && events.length < limit && size < PAGE_SIZE) {
     const packed = state.tables.packedFrom(row?.id ?? 0, next);
     if (packed === undefined || packed.firstRevision > next || packed.firstRevision + packed.count <= next) {
       throw missingEvents(stream, next);
@@ -43,14 +44,14 @@ function readForwards(state: CommittedState, { stream, from, limit }: StreamPage
       events.push(run.recordedEvent(index));
       next += 1;
     }
-    bytes += packed.payload.length;
+    size += run.textUnits;
   }
   if (next <= packedHead || events.length >= limit) return { events, next };
   for (const event of liveEvents(state, stream, packedHead)) {
     if (event.revision < next) continue;
-    if (events.length >= limit || bytes >= PAGE_BYTES) return { events, next };
+    if (events.length >= limit || size >= PAGE_SIZE) return { events, next };
     events.push(recordedEventOf(event));
-    bytes += event.flat.size;
+    size += event.flat.size;
     next += 1;
   }
   return { events, next: undefined };
@@ -63,13 +64,13 @@ function readBackwards(state: CommittedState, { stream, from, limit }: StreamPag
   const events: RecordedEvent[] = [];
   const hot = liveEvents(state, stream, packedHead);
   let next = Math.min(from, packedHead + hot.length);
-  let bytes = 0;
-  const isFull = (): boolean => events.length >= limit || bytes >= PAGE_BYTES;
+  let size = 0;
+  const isFull = (): boolean => events.length >= limit || size >= PAGE_SIZE;
   for (; next > packedHead && !isFull(); next--) {
     const event = hot[next - packedHead - 1];
     if (event === undefined) throw missingEvents(stream, next);
     events.push(recordedEventOf(event));
-    bytes += event.flat.size;
+    size += event.flat.size;
   }
   while (next >= oldest && next <= packedHead && !isFull()) {
     const packed = state.tables.packedBackFrom(row?.id ?? 0, next);
@@ -80,7 +81,7 @@ function readBackwards(state: CommittedState, { stream, from, limit }: StreamPag
       events.push(run.recordedEvent(index));
       next -= 1;
     }
-    bytes += packed.payload.length;
+    size += run.textUnits;
   }
   return { events, next: next >= oldest ? next : undefined };
 }
@@ -117,12 +118,18 @@ export function positionOfRetry(
   revision: number,
   ids: readonly string[],
 ): number | undefined {
-  const { events } = readStreamPage(state, {
-    stream,
-    from: revision,
-    direction: "forwards",
-    limit: ids.length,
-  });
-  if (events.length !== ids.length || events[0]?.revision !== revision) return undefined;
-  return events.every((event, index) => event.id === ids[index]) ? events.at(-1)?.position : undefined;
+  let found = 0;
+  let position: number | undefined;
+  // Page by page: a batch may be larger than a page.
+  for (let from: number | undefined = revision; from !== undefined && found < ids.length;) {
+    const limit = ids.length - found;
+    const page = readStreamPage(state, { stream, from, direction: "forwards", limit });
+    for (const event of page.events) {
+      if (event.revision !== revision + found || event.id !== ids[found]) return undefined;
+      found += 1;
+      position = event.position;
+    }
+    from = page.next;
+  }
+  return found === ids.length ? position : undefined;
 }

@@ -14,7 +14,7 @@ interface QueuedAppend {
   readonly kind: "append";
   readonly request: AppendRequest;
   readonly settle: (outcome: AppendOutcome) => void;
-  /** Epoch ms after which it is refused as `log-busy`. */
+  /** By the clock that is never set: when it is refused as `log-busy`, ms. */
   readonly deadline: number;
 }
 
@@ -58,7 +58,7 @@ export class WriteQueue {
         if ("result" in outcome) resolve(outcome.result);
         else reject(outcome.error);
       };
-      this.#push({ kind: "append", request, settle, deadline: Date.now() + timeoutMs });
+      this.#push({ kind: "append", request, settle, deadline: performance.now() + timeoutMs });
     });
   }
 
@@ -66,7 +66,7 @@ export class WriteQueue {
   change(run: () => void, timeoutMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const settle = (error: unknown): void => (error === undefined ? resolve() : reject(error));
-      this.#push({ kind: "change", run, settle, deadline: Date.now() + timeoutMs });
+      this.#push({ kind: "change", run, settle, deadline: performance.now() + timeoutMs });
     });
   }
 
@@ -76,7 +76,7 @@ export class WriteQueue {
     const settle = (given: AppendOutcome): void => {
       outcome = given;
     };
-    this.#queue.push({ kind: "append", request, settle, deadline: Date.now() + timeoutMs });
+    this.#queue.push({ kind: "append", request, settle, deadline: performance.now() + timeoutMs });
     this.drainSync(timeoutMs);
     if (outcome === undefined)
       throw new StoreError("storage-failed", "An append was neither written nor refused.");
@@ -186,7 +186,7 @@ export class WriteQueue {
   }
 
   #waitForLock(batch: readonly QueuedWrite[], error: unknown): void {
-    const now = Date.now();
+    const now = performance.now();
     const refused = batch.filter((write) => write.deadline <= now);
     this.#queue.unshift(...batch.filter((write) => write.deadline > now));
     refuse(refused, toStoreError(error, this.#state.path));

@@ -66,6 +66,21 @@ export function appendContract(suite: ContractSuite): void {
       await assertSame(run.log.readStream("s"), events);
     });
 
+    suite.test("leaves out what JSON leaves out, as JSON.stringify does", async (run) => {
+      const nothing = undefined as unknown as JsonValue;
+      const list = [1, 2, 3, 4, 5, 6];
+      const events = [{ list }, { list: nothing }, { list, more: { a: 1, b: nothing } }, [list, nothing]].map(
+        (data) => run.event(data as JsonValue, { data: data as JsonValue }),
+      );
+      await run.append("s", events);
+      const text = (value: unknown): string => JSON.stringify(value);
+      const stored = await gather(run.log.readStream("s"));
+      assert.deepEqual(
+        stored.map(({ data, metadata }) => text([data, metadata])),
+        events.map(({ data, metadata }) => text([data, metadata])),
+      );
+    });
+
     suite.test("does not share what it keeps with the caller who goes on changing it", async (run) => {
       const data = { list: [1, 2], text: "before" };
       const metadata: { [key: string]: JsonValue } = { note: "before" };
@@ -193,6 +208,7 @@ type BadAppend = (
   stream: string,
 ) => readonly [stream: string, events: NewEvent[], expected: ExpectedRevision];
 
+const notJson = undefined as never;
 const UPPER_CASE_ID = "ABCDEF00-0000-8000-8000-000000000000";
 
 /** What is refused, by the code of the error. */
@@ -205,6 +221,9 @@ const refused: Readonly<Record<string, readonly (readonly [name: string, bad: Ba
     ["no type", (run, stream) => [stream, [{ ...run.event(), type: "" }], "any"]],
     ["an id that is no UUID", (run, stream) => [stream, [run.event(), { ...run.event(), id: "1" }], "any"]],
     ["an id in upper case", (run, stream) => [stream, [{ ...run.event(), id: UPPER_CASE_ID }], "any"]],
+    ["data that is no JSON", (run, stream) => [stream, [{ ...run.event(), data: notJson }], "any"]],
+    ["metadata that is no JSON", (run, stream) => [stream, [{ ...run.event(), metadata: notJson }], "any"]],
+    ["metadata that is no object", (run, stream) => [stream, [run.event({}, [1] as never)], "any"]],
   ],
   "invalid-stream-name": [
     ["an empty name", (run) => ["", run.events(1), "any"]],
@@ -220,11 +239,19 @@ const refused: Readonly<Record<string, readonly (readonly [name: string, bad: Ba
   ],
   "event-too-large": [
     ["four events above the limit together", (run, stream) => [stream, tooLarge(run), "any"]],
+    [
+      "what JSON escapes",
+      (run, stream) => [stream, [run.event("\0".repeat(Math.ceil(limitOf(run) / 6)))], "any"],
+    ],
+    ["a key", (run, stream) => [stream, [run.event({ ["k".repeat(limitOf(run))]: 1 })], "any"]],
+    ["metadata", (run, stream) => [stream, [run.event({}, { text: "x".repeat(limitOf(run)) })], "any"]],
   ],
 };
 
+const limitOf = (run: IsolatedRun): number => run.log.limits.maxAppendBytes;
+
 function tooLarge(run: IsolatedRun): NewEvent[] {
-  return Array.from({ length: 4 }, () => run.event("x".repeat(run.log.limits.maxAppendBytes / 4)));
+  return Array.from({ length: 4 }, () => run.event("x".repeat(limitOf(run) / 4)));
 }
 
 function twice(events: NewEvent[]): NewEvent[] {

@@ -35,7 +35,7 @@ export interface EventLogContractOptions extends TestFramework {
   open(): Promise<EventLogFixture>;
   /** Abilities that the engine lacks, each with the reason, which the skipped tests show. */
   without?: Partial<Record<OptionalAbility, string>>;
-  /** How long a test waits for something that must happen, ms. Nothing waits for this long when it passes. Default: 10,000. */
+  /** How long a test waits for something that must happen, ms. Nothing waits for this long when it passes. Default: 60,000. */
   deadlineMs?: number;
   /** Seed of the random sequences; a failure prints the one it had. Default: a new one for each run. */
   seed?: number;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import type { AppendResult, EventLog, NewEvent } from "../../log/event-log.ts";
 import type { ExpectedRevision } from "../../log/expected-revision.ts";
 import { gather } from "../check-log-integrity.ts";
@@ -158,6 +159,23 @@ export function expectedRevisionContract(suite: ContractSuite): void {
       },
     );
 
+    suite.test("of a batch that is as large as a batch may be returns the first result", async (run) => {
+      // Four megabytes are more than engines read at once.
+      const size = Math.min(run.log.limits.maxAppendBytes, 4_000_000) / 4 - 100;
+      for (const stream of ["one batch", "and after others"]) {
+        const { revision: prior } = stream === "one batch" ? { revision: -1 } : await run.append(stream, 70);
+        const events = run.events(4).map((event) => ({ ...event, data: noise(size) }));
+        const expected = prior === -1 ? "no-stream" : prior;
+        const first = await run.log.append(stream, events, expected);
+        assert(first.ok);
+        assert.deepEqual(await run.log.append(stream, events, expected), first, "at once");
+        await run.append(stream, 70);
+        assert.deepEqual(await run.log.append(stream, events, expected), first, "after later events");
+        const other = [...events.slice(0, 3), run.event()];
+        assert.equal((await run.log.append(stream, other, expected)).ok, false, "with another last event");
+      }
+    });
+
     suite.test("that races with its first attempt lands once, and both are told where", async (run) => {
       const opening = run.events(3);
       const following = run.events(2);
@@ -231,4 +249,9 @@ async function contendUntilAllLanded(
     await idsOf(log, "s"),
     [...events.keys()].map((revision) => wonBy.get(revision)),
   );
+}
+
+/** Text that does not compress. */
+function noise(length: number): string {
+  return randomBytes(length).toString("base64").slice(0, length);
 }

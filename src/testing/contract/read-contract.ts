@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { ReadStreamOptions, RecordedEvent } from "../../log/event-log.ts";
+import type { ReadAllOptions, ReadStreamOptions, RecordedEvent } from "../../log/event-log.ts";
 import { checkWhole, gather, sameEvents } from "../check-log-integrity.ts";
 import type { ContractSuite } from "./contract-suite.ts";
 import type { IsolatedRun } from "./isolated-run.ts";
@@ -49,6 +49,22 @@ function readStreamContract(suite: ContractSuite): void {
       }
     });
 
+    const refused: readonly (readonly [name: string, options: ReadStreamOptions])[] = [
+      ["a negative revision", { from: -1 }],
+      ["a fraction", { from: 1.5 }],
+      ["a revision that is no number", { from: Number.NaN }],
+      ["a revision without end", { direction: "backwards", from: Infinity }],
+      ["a negative limit", { limit: -1 }],
+      ["a fraction as limit", { limit: 2.5 }],
+      ["a limit that is no number", { limit: Number.NaN }],
+      ["an unknown direction", { direction: "sideways" as "forwards" }],
+    ];
+    suite.table("refuses what is no revision, limit or direction", refused, async (run, options, stream) => {
+      await run.append(stream, 3);
+      await assert.rejects(gather(run.log.readStream(stream, options)), { code: "invalid-read-options" });
+      assert.equal((await gather(run.log.readStream(stream))).length, 3);
+    });
+
     suite.test("an unknown stream is empty, and reading it does not make it", async (run) => {
       await run.append("known", 1);
       for (const options of [
@@ -88,6 +104,18 @@ function readAllContract(suite: ContractSuite): void {
         }
       }
       assert.deepEqual(await gather(run.log.readAll({ after: (await run.log.head()) + 1_000 })), []);
+    });
+
+    const refused: readonly (readonly [name: string, options: ReadAllOptions])[] = [
+      ["a position below none", { after: -2 }],
+      ["a fraction", { after: 0.5 }],
+      ["a position that is no number", { after: Number.NaN }],
+      ["a limit that is no number", { limit: Number.NaN }],
+      ["a negative limit", { limit: -1 }],
+    ];
+    suite.table("refuses what is no position or limit", refused, async (run, options, stream) => {
+      await run.append(stream, 3);
+      await assert.rejects(gather(run.log.readAll(options)), { code: "invalid-read-options" });
     });
 
     suite.test("selects streams by the beginning of their name, to the letter", async (run) => {

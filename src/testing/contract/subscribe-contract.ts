@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { errorCode } from "../../errors.ts";
 import { setTimeout as pause } from "node:timers/promises";
 import { config } from "rxjs";
 import type { EventLog, RecordedEvent } from "../../log/event-log.ts";
@@ -34,6 +35,14 @@ export function subscribeContract(suite: ContractSuite): void {
         const collector = run.collect({ after: all[index]?.position ?? NaN });
         await collector.untilCaughtUp();
         sameEvents(collector.events, all.slice(index + 1), `the catch-up after event ${index}`);
+      }
+    });
+
+    suite.test("refuses what is no position", async (run) => {
+      for (const after of [-2, 0.5, Number.NaN, Infinity]) {
+        const collector = run.collect({ after });
+        await collector.untilEnded();
+        assert.equal(errorCode(collector.error), "invalid-read-options", `after ${after}`);
       }
     });
 

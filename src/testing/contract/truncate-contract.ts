@@ -93,6 +93,18 @@ export function truncateContract(suite: ContractSuite): void {
       assert.deepEqual(await downFrom(149), [], "backwards from below what is left");
     });
 
+    const refused = [
+      ["a negative revision", -1],
+      ["a fraction", 2.5],
+      ["NaN", Number.NaN],
+      ["no end", Infinity],
+    ] as const;
+    suite.table("refuses what is no revision, and removes nothing", refused, async (run, before, stream) => {
+      await run.append(stream, 5);
+      await assert.rejects(async () => run.log.truncate(stream, before), { code: "invalid-read-options" });
+      assert.equal((await gather(run.log.readStream(stream))).length, 5);
+    });
+
     suite.test("an unknown stream: nothing happens", async (run) => {
       await run.append("s", 3);
       await run.log.truncate("unknown", 5);

@@ -118,3 +118,25 @@ describe("a damaged row", () => {
     });
   });
 });
+
+describe("the end of the numbers", () => {
+  it("is told, and no two events are given one", async () => {
+    const path = join(await newFolder(), "log.db");
+    const log = await openSqliteEventLog(path);
+    await log.append("a", [sampleEvent()], "no-stream");
+    await log.close();
+    const database = new Database(path);
+    database.exec(`UPDATE log_state SET highest_position = ${Number.MAX_SAFE_INTEGER - 2}`);
+    database.close();
+    const full = await openSqliteEventLog(path);
+    const last = Number.MAX_SAFE_INTEGER;
+    await expect(full.append("a", sampleEvents(3), 0)).rejects.toMatchObject({ code: "numbers-exhausted" });
+    expect(await full.append("a", sampleEvents(2), 0)).toEqual({ ok: true, revision: 2, position: last });
+    await expect(full.append("b", [sampleEvent()], "any")).rejects.toMatchObject({
+      code: "numbers-exhausted",
+    });
+    expect(await full.head()).toBe(last);
+    expect((await gather(full.readAll())).map(({ position }) => position)).toEqual([0, last - 1, last]);
+    await full.close();
+  });
+});

@@ -4,10 +4,12 @@ import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, describe, expect, it } from "@jest/globals";
+import { afterAll, afterEach, describe, expect, it, jest } from "@jest/globals";
 import type { EventLog } from "../../../src/log/event-log.ts";
 import { Database } from "../../../src/log/sqlite/engine.ts";
+import { openWritable } from "../../../src/log/sqlite/open-database.ts";
 import { openSqliteEventLog } from "../../../src/log/sqlite/sqlite-event-log.ts";
+import { resolveStorePath } from "../../../src/log/sqlite/store-path.ts";
 import { checkLogIntegrity, gather } from "../../../src/testing/check-log-integrity.ts";
 import { sampleEvent, sampleEvents } from "./sample-log.ts";
 import { tempFolders } from "./temp-folder.ts";
@@ -135,6 +137,51 @@ describe("an append that is to survive a loss of power", () => {
     });
     await log.close();
     expect(isAnswered).toBe(true);
+  });
+});
+
+describe("a connection that writes", () => {
+  it("syncs where a checkpoint must, and leaves checkpoints to those who time them", async () => {
+    const path = await newPath();
+    for (const create of [true, false]) {
+      const opened = await openWritable(await resolveStorePath(path), {
+        create,
+        busyTimeoutMs: 1_000,
+        packSpan: 100,
+      });
+      const pragma = (name: string): number => opened.database.number(`PRAGMA ${name}`);
+      expect(["synchronous", "checkpoint_fullfsync", "wal_autocheckpoint"].map(pragma)).toEqual([1, 1, 0]);
+      await opened.dispose();
+    }
+  });
+});
+
+describe("a clock that is set back", () => {
+  afterEach(() => void jest.restoreAllMocks());
+
+  it("does not set the log's times back, for this process or the next", async () => {
+    const path = await newPath();
+    const now = Date.now();
+    const clock = jest.spyOn(Date, "now");
+    const times = async (log: EventLog): Promise<number[]> =>
+      (await gather(log.readAll())).map(({ recordedAt }) => recordedAt - now);
+    clock.mockReturnValue(now);
+    const log = await openSqliteEventLog(path);
+    await log.append("a", [sampleEvent()], "any");
+    clock.mockReturnValue(now - 3_600_000);
+    await log.append("a", [sampleEvent()], "any");
+    const other = await openSqliteEventLog(path, { internals: { ownConnection: true } });
+    await other.append("b", [sampleEvent()], "any", { seal: true });
+    clock.mockReturnValue(now + 1_000);
+    await log.append("a", [sampleEvent()], "any", { seal: true });
+    clock.mockReturnValue(now);
+    await other.append("b", [sampleEvent()], "any");
+    expect(await times(log)).toEqual([0, 0, 0, 1_000, 1_000]);
+    await Promise.all([log.close(), other.close()]);
+    const again = await openSqliteEventLog(path);
+    await again.append("a", [sampleEvent()], "any");
+    expect((await times(again)).at(-1)).toBe(1_000);
+    await again.close();
   });
 });
 

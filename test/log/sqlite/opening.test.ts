@@ -7,7 +7,7 @@ import { Database } from "../../../src/log/sqlite/engine.ts";
 import { openSqliteEventLog } from "../../../src/log/sqlite/sqlite-event-log.ts";
 import { checkFileSystem } from "../../../src/log/sqlite/store-path.ts";
 import { gather } from "../../../src/testing/check-log-integrity.ts";
-import { appendOneByOne, crashedCopy, sampleEvent, sampleEvents } from "./sample-log.ts";
+import { appendOneByOne, crashedCopy, query, sampleEvent, sampleEvents } from "./sample-log.ts";
 import { tempFolders } from "./temp-folder.ts";
 
 const newFolder = tempFolders();
@@ -63,6 +63,19 @@ describe("opening a log", () => {
     await Promise.all(logs.map((log) => log.close()));
   });
 
+  it("puts a copy that VACUUM INTO has made back into WAL mode, so that its appends survive a loss of power", async () => {
+    const path = await newPath();
+    const copy = join(dirname(path), "copy.db");
+    const log = await openSqliteEventLog(path);
+    await log.append("a", sampleEvents(3), "no-stream");
+    await foreignDatabase(path, `VACUUM INTO '${copy}'`);
+    await log.close();
+    const copied = await openSqliteEventLog(copy);
+    expect(await copied.append("a", [sampleEvent()], 2, { durability: "power" })).toMatchObject({ ok: true });
+    await copied.close();
+    expect(query(copy, "PRAGMA journal_mode")).toEqual([["wal"]]);
+  });
+
   it("finds the same log by any path that leads to the file", async () => {
     const path = await newPath();
     const first = await openSqliteEventLog(path);
@@ -87,6 +100,25 @@ describe("opening a log", () => {
     const reader = await openSqliteEventLog(path, { readOnly: true });
     expect(await reader.head()).toBe(0);
     await reader.close();
+  });
+
+  it("for reading while a writer closes does not keep the next writer from writing", async () => {
+    const path = await newPath();
+    // Whatever the moment at which the reader comes: before, amid and after the writer's close.
+    for (let delay = 0; delay < 12; delay++) {
+      const writer = await openSqliteEventLog(path);
+      const closing = writer.close();
+      const opening = (async () => {
+        for (let turn = 0; turn < delay; turn++) await Promise.resolve();
+        return openSqliteEventLog(path, { readOnly: true });
+      })();
+      const reader = await opening;
+      await closing;
+      const next = await openSqliteEventLog(path);
+      expect(await next.append("a", [sampleEvent()], "any")).toMatchObject({ ok: true, revision: delay });
+      await reader.close();
+      await next.close();
+    }
   });
 
   it("again while the last handle is being closed waits for it", async () => {

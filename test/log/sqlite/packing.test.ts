@@ -96,6 +96,27 @@ describe("packing", () => {
     });
   });
 
+  it("packs few streams in one commit, and the others in the next ones", async () => {
+    await withLog({}, async (log, path) => {
+      const all = (count: number): Promise<unknown> =>
+        Promise.all(Array.from({ length: 100 }, (_, n) => log.append(`s${n}`, sampleEvents(count), "any")));
+      await all(63);
+      expect(packedRows(path)).toEqual([]);
+      await all(1);
+      expect(packedRows(path)).toHaveLength(8);
+      for (let commit = 0; commit < 12; commit++) await log.append("last", [sampleEvent()], "any");
+      expect(packedRows(path)).toHaveLength(100);
+    });
+  });
+
+  it("stops the event loop for no more events than a commit may have", async () => {
+    await withLog({}, async (log, path) => {
+      const streams = Array.from({ length: 20_000 }, (_, n) => `s${n}`);
+      await Promise.all(streams.map((stream) => log.append(stream, [sampleEvent()], "any")));
+      expect(query(path, "SELECT count FROM hot ORDER BY position")).toEqual([[16_384], [3_616]]);
+    });
+  });
+
   it("bounds the number of hot rows", async () => {
     const bounds = { rows: 20, events: 1_000_000, bytes: 1_000_000_000 };
     await withLog({ internals: { hotBounds: bounds } }, async (log, path) => {

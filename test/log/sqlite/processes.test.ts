@@ -179,6 +179,12 @@ describe("a process that exits", () => {
   });
 });
 
+/** What a process that reads the log, or one stream of it, sees and takes. */
+async function readInChild(...args: string[]): Promise<{ events: number; megabytes: number }> {
+  const { stdout } = await promisify(execFile)(process.execPath, [child("reading-process.js"), ...args]);
+  return JSON.parse(stdout) as { events: number; megabytes: number };
+}
+
 describe("reading everything", () => {
   const count = isLong ? 1_000_000 : 100_000;
   it(`takes less than 200 MB for ${count} events of 200 interleaved streams`, async () => {
@@ -199,9 +205,24 @@ describe("reading everything", () => {
       await Promise.all(appends);
     }
     await log.close();
-    const { stdout } = await promisify(execFile)(process.execPath, [child("reading-process.js"), path]);
-    const { events, megabytes } = JSON.parse(stdout) as { events: number; megabytes: number };
+    const { events, megabytes } = await readInChild(path);
     expect(events).toBe(count);
     expect(megabytes).toBeLessThan(200);
+  });
+
+  it("takes less than 250 MB where 400 MB of text are deflated to next to nothing", async () => {
+    const path = await newPath();
+    const log = await openSqliteEventLog(path);
+    for (let n = 0; n < 400; n++) {
+      const id = `0f3a9c1e-77aa-8bcd-9e01-${n.toString(16).padStart(12, "0")}`;
+      const event = { id, type: "Happened", data: "x".repeat(1_000_000), metadata: { n } };
+      await log.append("large", [event], "any", { seal: true });
+    }
+    await log.close();
+    for (const args of [[path], [path, "large"]]) {
+      const { events, megabytes } = await readInChild(...args);
+      expect(events).toBe(400);
+      expect(megabytes).toBeLessThan(250);
+    }
   });
 });

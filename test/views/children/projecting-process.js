@@ -3,7 +3,7 @@
 import { writeSync } from "node:fs";
 import { setImmediate as nextTick } from "node:timers/promises";
 import { openConversationStore, openEventLog } from "../../../dist/index.js";
-import { openViews } from "../../../dist/projections/conversation-views.js";
+import { openViews } from "../../../dist/projections/open-views.js";
 import { Projector } from "../../../dist/projections/projector.js";
 
 const [path, session] = process.argv.slice(2);

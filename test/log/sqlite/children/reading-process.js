@@ -1,10 +1,11 @@
-// Reads the whole log and prints how many events there were and the most memory it took, in MB.
+// Reads the log at argv[2], or its stream argv[3], and prints how many events there were and the most memory it took, in MB.
 import { openSqliteEventLog } from "../../../../dist/log/sqlite/sqlite-event-log.js";
 
 const log = await openSqliteEventLog(process.argv[2], { readOnly: true });
 let events = 0;
 let last = -1;
-for await (const event of log.readAll()) {
+const stream = process.argv[3];
+for await (const event of stream === undefined ? log.readAll() : log.readStream(stream)) {
   if (event.position !== last + 1) throw new Error(`position ${event.position} after ${last}`);
   last = event.position;
   events += 1;

@@ -1,0 +1,103 @@
+import { describe, expect, it } from "@jest/globals";
+import { MemoryEventLog } from "../../src/log/memory-event-log.ts";
+import { type ConversationViews } from "../../src/projections/conversation-views.ts";
+import { openViews } from "../../src/projections/open-views.ts";
+import { StaleView } from "../../src/projections/message-collection.ts";
+import { noChanges } from "../../src/projections/conversation-changes.ts";
+import { ViewWriter } from "../../src/projections/view-writer.ts";
+import { ViewedSessionDirectory } from "../../src/projections/viewed-session-directory.ts";
+import { ConversationStore } from "../../src/store/conversation-store.ts";
+import { asForeign } from "../support/faulty-store.ts";
+
+interface Setting {
+  log: MemoryEventLog;
+  store: ConversationStore;
+  views: ConversationViews;
+  /** Brings the rows up to the log's head. */
+  project(): Promise<void>;
+}
+
+async function withViews(use: (setting: Setting) => Promise<void>): Promise<void> {
+  const log = new MemoryEventLog({});
+  const store = new ConversationStore(log, { flushIntervalMs: 0 });
+  const views = await openViews(log, { path: ":memory:" });
+  const project = async (): Promise<void> => {
+    const current = views.current();
+    if (current === undefined) throw new Error("no generation");
+    const options = { mostSessions: 10, mostUnits: 1_000, onDeadLetter: () => undefined };
+    const writer = new ViewWriter(views, current.generation, current, options);
+    for await (const event of log.readAll({ after: current.checkpoint.position })) writer.take(event);
+    writer.flush("all");
+  };
+  try {
+    await use({ log, store, views, project });
+  } finally {
+    await store.close();
+    views.close();
+  }
+}
+
+describe("a session's rows", () => {
+  it("are not overwritten by who has read them before another wrote them", async () => {
+    await withViews(async ({ store, views, project }) => {
+      await store.saveMessage("s", "user", "first");
+      await project();
+      const rows = views.rows(1);
+      const [one, other] = [rows.load("s"), rows.load("s")];
+      if (one === undefined || other === undefined) throw new Error("no rows");
+      for (const { conversation } of [one, other]) {
+        conversation.changes = noChanges();
+        conversation.revision += 1;
+      }
+      views.write(() => rows.save("s", one));
+      expect(() => views.write(() => rows.save("s", other))).toThrow(StaleView);
+    });
+  });
+
+  it("are not taken for those of an earlier state once they have moved on", async () => {
+    await withViews(async ({ store, views, project }) => {
+      const id = await store.appendAssistantStub("s");
+      await store.saveMessage("s", "user", "settles it");
+      await project();
+      const loaded = views.rows(1).load("s")?.conversation;
+      expect(views.rows(1).load("s")?.conversation.messages.get(id)?.content.toString()).toBe("[]");
+      await store.updateBranches(id, "written later");
+      await project();
+      expect(() => loaded?.messages.get(id)).toThrow(StaleView);
+      expect(() => loaded?.messages.current()).toThrow(StaleView);
+    });
+  });
+
+  it("give the first of two messages with one external id, whether loaded one by one or all together", async () => {
+    await withViews(async ({ log, store, views, project }) => {
+      const first = await store.saveMessage("s", "user", "first", { externalId: "x" });
+      const second = {
+        messageId: first + 1,
+        role: "user" as const,
+        format: "text" as const,
+        content: "second",
+        externalId: "x",
+      };
+      // As a replacement may bring it.
+      await log.append("conversation-s", asForeign({ type: "MessageSaved", data: second }), "any");
+      await project();
+      const [lazy, whole] = [views.rows(1).load("s"), views.rows(1).load("s")];
+      expect(lazy?.conversation.messages.getByExternalId("x")?.id).toBe(first);
+      expect(whole?.conversation.messages.current()).toHaveLength(2);
+      expect(whole?.conversation.messages.getByExternalId("x")?.id).toBe(first);
+    });
+  });
+
+  it("list sessions by the beginning of their id, whatever characters it is of", async () => {
+    await withViews(async ({ log, store, views, project }) => {
+      const ids = ["🦉-1", "🦉-2", "🦉x", "🦊-1", "e\u0301-1", "\u00e9-1", "%-1", "_-1"];
+      for (const id of ids) await store.saveMessage(id, "user", "hello");
+      await project();
+      const directory = new ViewedSessionDirectory(log, views);
+      for (const prefix of ["🦉-", "🦉", "e\u0301", "\u00e9", "%", "_", ""]) {
+        const listed = (await directory.list({ limit: Infinity, prefix })).map(({ id }) => id);
+        expect(listed.toSorted()).toEqual(ids.filter((id) => id.startsWith(prefix)).toSorted());
+      }
+    });
+  });
+});
