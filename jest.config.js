@@ -10,5 +10,5 @@ export default {
     ],
   },
   maxWorkers: 2,
-  testTimeout: 60_000,
+  testTimeout: 240_000,
 };

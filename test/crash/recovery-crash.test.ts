@@ -59,7 +59,7 @@ describe("a process that is killed while it recovers turns", () => {
         }
         if (KILLS > 100) expect(inTheMiddle).toBeGreaterThan(10);
       }),
-    KILLS * 10_000,
+    KILLS * 30_000,
   );
 
   it(
@@ -79,6 +79,6 @@ describe("a process that is killed while it recovers turns", () => {
           });
         }
       }),
-    KILLS * 5000,
+    KILLS * 30_000,
   );
 });

@@ -113,7 +113,7 @@ describe("samples in the documentation", () => {
     const { status, stderr } = spawnSync(process.execPath, [join(folder, `${fileOf(sample)}.js`)], {
       cwd,
       encoding: "utf8",
-      timeout: 30_000,
+      timeout: 180_000, // For one that hangs.
     });
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
   });

@@ -281,7 +281,7 @@ describe("what was acknowledged", () => {
       }
       expect(acknowledgedDeltas).toBeGreaterThan(KILLS);
     },
-    KILLS * 10_000,
+    KILLS * 30_000,
   );
 });
 
