@@ -1,5 +1,8 @@
+import { spawn } from "node:child_process";
 import { cpSync } from "node:fs";
 import { dirname } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "@jest/globals";
 import type { ConversationStore } from "../../src/store/conversation-store.ts";
 import { KILLS, firstSeed, look, runUntilKilled, turnsOf, withStorePath } from "./kill-child.ts";
@@ -81,4 +84,44 @@ describe("a process that is killed while it recovers turns", () => {
       }),
     KILLS * 30_000,
   );
+});
+
+const RECOVERER = fileURLToPath(new URL("recover-child.js", import.meta.url));
+
+/** A process that recovers a session when it is told to. */
+async function recoverer(path: string) {
+  const child = spawn(process.execPath, [RECOVERER, path], { stdio: ["pipe", "pipe", "inherit"] });
+  const exited = new Promise<number | null>((resolve) => child.once("exit", resolve));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const answer = async (): Promise<string> => String((await lines.next()).value);
+  expect(await answer()).toBe("ready");
+  return {
+    async recover(sessionId: string): Promise<number> {
+      child.stdin.write(`${sessionId}\n`);
+      return Number(await answer());
+    },
+    async end(): Promise<void> {
+      child.stdin.end();
+      expect(await exited).toBe(0);
+    },
+  };
+}
+
+describe("two processes that recover the same dead turn at once", () => {
+  const ROUNDS = 50;
+
+  it(`write one end of the turn, and only one of them reports it, ${ROUNDS} times`, () =>
+    withStorePath(async (path) => {
+      await runUntilKilled("begin", path, 0, String(ROUNDS));
+      const both = await Promise.all([recoverer(path), recoverer(path)]);
+      for (let round = 0; round < ROUNDS; round++) {
+        const [one = 0, other = 0] = await Promise.all(both.map((each) => each.recover(`s${round}`)));
+        expect({ round, reported: one + other }).toEqual({ round, reported: 1 });
+      }
+      await Promise.all(both.map((each) => each.end()));
+      await look(path, async (store) => {
+        const expected = Array.from({ length: ROUNDS }, (_, round) => `conversation-s${round} repair`);
+        expect(await ends(store)).toEqual(expected.toSorted());
+      });
+    }));
 });
