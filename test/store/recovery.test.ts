@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { createInterface } from "node:readline";
@@ -90,6 +91,35 @@ describe("recovering interrupted turns", () => {
         status: "interrupted",
         parts: [{ kind: "text", text: "kept" }],
       });
+    }));
+
+  it("leaves a turn alone whose writer may live elsewhere, unless it is told to end it", () =>
+    withStore(async (store) => {
+      const facts = { v: 1, writer: "far", time: Date.now() };
+      const append = (stream: string, ...drafts: [type: string, data: object][]) =>
+        store.log.append(
+          stream,
+          drafts.map(([type, data], n) => ({
+            id: randomUUID(),
+            type,
+            data: data as never,
+            metadata: { ...facts, n, turnId: "t" },
+          })),
+          "no-stream",
+        );
+      await append("writer-far", [
+        "WriterStarted",
+        { ...ownProcessFacts(), bootId: "another boot", heartbeatMs: 60_000, library: "test" },
+      ]);
+      await append(
+        "conversation-s",
+        ["AssistantStubAppended", { messageId: 1, content: "[]" }],
+        ["TurnStarted", { turnId: "t", messageId: 1, kind: "new" }],
+      );
+      expect(await store.unendedTurns()).toMatchObject([{ writer: { verdict: "unknown" } }]);
+      expect(await store.recoverInterruptedTurns()).toEqual([]);
+      expect(await store.recoverInterruptedTurns({ includeUnknown: true })).toMatchObject([{ turnId: "t" }]);
+      expect(await store.unendedTurns()).toEqual([]);
     }));
 
   it("looks at one session only where asked", () =>
