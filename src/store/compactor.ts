@@ -3,6 +3,7 @@ import type { ConversationStore } from "./conversation-store.ts";
 import type { StoredMessage } from "../projections/stored-message.ts";
 import { activeParts } from "./prompt-steps.ts";
 
+/** When to compact, and how. Give it maxMessages, maxTokens, or both. */
 export interface CompactorOptions {
   /** `summarize` (default): the older half becomes one summary. `sliding`: what is too old is left out. */
   strategy?: "summarize" | "sliding" | undefined;
@@ -18,6 +19,7 @@ export interface CompactorOptions {
   timeoutMs?: number | undefined;
 }
 
+/** What a compaction did, and why not more. */
 export interface CompactionResult {
   /** `none`: below the limits, or nothing could be left out. */
   strategy: "summarize" | "sliding" | "none";

@@ -13,6 +13,7 @@ import { type ProcessFacts, ownProcessFacts, processStart } from "./process-fact
  */
 export type WriterVerdict = "alive" | "dead" | "unknown";
 
+/** A writer, and whether it lives. */
 export interface WriterStatus {
   id: string;
   verdict: WriterVerdict;
