@@ -255,6 +255,11 @@ describe("a turn that is lost", () => {
       "has its content changed by another",
       (store, turn) => store.updateBranches(turn.messageId, "[1]", "", 0),
     ],
+    [
+      "has its branches changed by another",
+      (store, turn) =>
+        store.updateBranches(turn.messageId, JSON.stringify([{ kind: "text", text: "mine" }]), "[[]]", 0),
+    ],
     ["loses its session", (store) => store.deleteSession("s")],
   ];
 
