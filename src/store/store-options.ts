@@ -10,6 +10,7 @@ import type { MessageInput, Replacement } from "./session-commands.ts";
 
 const DEFAULT_LIMIT = 50;
 
+/** How a store is opened. */
 export interface ConversationStoreOptions {
   /** What structural events wait for: the disk (`power`, the default) or the operating system (`process`). */
   durability?: Durability | undefined;
@@ -35,6 +36,7 @@ export interface ConversationStoreOptions {
   cachedSessions?: number | undefined;
 }
 
+/** What a turn begins with. */
 export interface BeginTurnOptions {
   /** The user's message that the turn answers, saved in the same append. */
   user?: MessageContent | ({ content: MessageContent } & SaveMessageOptions) | undefined;
@@ -43,6 +45,7 @@ export interface BeginTurnOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Which page of the sessions to list. */
 export interface ListSessionsOptions {
   /** Default 50. */
   limit?: number | undefined;

@@ -20,9 +20,19 @@ interface Reported {
   lastLine: string;
 }
 
+/** Every so many kills one may hit a tool call, the others mid-text, however busy the machine is. */
+const ANYWHERE = 5;
+
 /** Runs the child, kills it after so many lines, and returns what it had reported until then. */
-async function runAndKill(path: string, session: string, seed: number, lines: number): Promise<Reported> {
-  const child = spawn(process.execPath, [CHILD, path, session, String(seed)], {
+async function runAndKill(
+  path: string,
+  session: string,
+  seed: number,
+  lines: number,
+  isInText: boolean,
+): Promise<Reported> {
+  const quietFrom = isInText ? lines : Infinity;
+  const child = spawn(process.execPath, [CHILD, path, session, String(seed), String(quietFrom)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const reported: Reported = { sent: -1, promised: -1, acknowledged: new Set(), lastLine: "" };
@@ -69,11 +79,10 @@ async function onServer(): Promise<CrashStore> {
   return { url: node.url, dispose: () => node.close() };
 }
 
-describe.each<[where: string, open: () => Promise<CrashStore>, kills: number, shareInMidText: number]>([
-  ["in a file", inFile, KILLS, 0.8],
-  // So few kills in the suite (a child takes a second) that chance alone misses four fifths now and then.
-  ["on an EventStoreDB server", onServer, KILLS / 2, 0.6],
-])("a turn %s whose process is killed", (_where, openCrashStore, kills, shareInMidText) => {
+describe.each<[where: string, open: () => Promise<CrashStore>, kills: number]>([
+  ["in a file", inFile, KILLS],
+  ["on an EventStoreDB server", onServer, KILLS / 2],
+])("a turn %s whose process is killed", (_where, openCrashStore, kills) => {
   it(
     `keeps all that was acknowledged, on a delta boundary, in ${kills} kills at random moments`,
     async () => {
@@ -84,9 +93,10 @@ describe.each<[where: string, open: () => Promise<CrashStore>, kills: number, sh
         for (let kill = 0; kill < kills; kill++) {
           const seed = firstSeed + kill;
           const session = `s${kill % 7}`;
-          const reported = await runAndKill(url, session, seed, 2 + ((seed * 7919) % 90));
+          const isInText = kill % ANYWHERE !== ANYWHERE - 1;
+          const reported = await runAndKill(url, session, seed, 2 + ((seed * 7919) % 90), isInText);
           const where = `seed ${seed}, last report "${reported.lastLine}"`;
-          if (/^(sent|flushed|idle)/.test(reported.lastLine)) inMidText++;
+          if (/^(sent|flushed|shown)/.test(reported.lastLine)) inMidText++;
           if (!reported.acknowledged.has("turn")) continue;
           // Another process opens the same store, as it is.
           const store = await openConversationStore(url);
@@ -111,11 +121,11 @@ describe.each<[where: string, open: () => Promise<CrashStore>, kills: number, sh
           await next.finish();
           await store.close();
         }
-        expect(inMidText).toBeGreaterThanOrEqual(kills * shareInMidText);
+        expect(inMidText).toBeGreaterThanOrEqual(kills * 0.8);
       } finally {
         await dispose();
       }
     },
-    kills * 5000,
+    kills * 30_000, // A bound for what hangs: a child takes a second, and many on a busy machine.
   );
 });
