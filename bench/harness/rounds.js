@@ -14,7 +14,7 @@ function runCase(workload, parameters, parentFolder) {
   return new Promise((resolve, reject) => {
     const child = fork(CHILD, [JSON.stringify({ workload, parameters, folder })], {
       execArgv: ["--expose-gc", "--disable-warning=ExperimentalWarning"],
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
+      stdio: ["ignore", "ignore", "inherit", "ipc"], // Peers write notes to stdout, where the tables go.,
       timeout: MOST_CASE_MS,
     });
     let figures;
@@ -29,14 +29,16 @@ function runCase(workload, parameters, parentFolder) {
 
 /**
  * @param definition a workload: `cases` are `{parameters, rounds?}`; a case's own `rounds` (for what takes
- * minutes) is the most it runs unless `rounds` was asked for.
+ * minutes) is the most it runs unless `rounds` was asked for. What is not available is left out.
  * @returns one `{parameters, rounds: [figures, …]}` per case.
  */
 export async function runRounds(definition, { rounds, folder, progress }) {
-  const results = definition.cases.map(({ parameters }) => ({ parameters, rounds: [] }));
+  const { isAvailable = () => true } = definition;
+  const cases = definition.cases.filter(({ parameters }) => isAvailable(parameters));
+  const results = cases.map(({ parameters }) => ({ parameters, rounds: [] }));
   const most = rounds ?? definition.rounds;
   for (let round = 0; round < most; round++) {
-    for (const [index, { parameters, rounds: own = most }] of definition.cases.entries()) {
+    for (const [index, { parameters, rounds: own = most }] of cases.entries()) {
       if (rounds === undefined && round >= own) continue;
       progress(`${definition.name}: round ${round + 1} of ${most}: ${Object.values(parameters).join(" ")}`);
       results[index].rounds.push(await runCase(definition.name, parameters, folder));

@@ -181,4 +181,4 @@ const cases = [
   { parameters: { what: "read", sessionEvents: 10_000, sessions: 100_000 } },
 ];
 
-export default { name: "rebuild", rounds: 1, cases, run, report };
+export default { name: "rebuild", rounds: 1, cases, quickCases: [], run, report };

@@ -1,0 +1,38 @@
+/** emmett with its SQLite store, as it comes: every append is a transaction, synced to disk (WAL, synchronous=FULL). */
+import { getSQLiteEventStore } from "@event-driven-io/emmett-sqlite";
+import { join } from "node:path";
+import { appendingTurn, foldAnswers, turnStarted } from "../harness/turn-events.js";
+
+export const lostAtKill = "nothing";
+
+export function openStore(folder) {
+  return getSQLiteEventStore({
+    fileName: join(folder, "store.db"),
+    schema: { autoMigration: "CreateOrUpdate" },
+  });
+}
+
+export const streamOf = (session) => `conversation-${session}`;
+
+export async function open(folder) {
+  const store = openStore(folder);
+  return {
+    async beginTurn(session, user) {
+      const append = (event) => store.appendToStream(streamOf(session), [event]);
+      await append(turnStarted(user));
+      return appendingTurn(append);
+    },
+    async close() {},
+  };
+}
+
+export async function answersIn(folder) {
+  const store = openStore(folder);
+  return {
+    async answers(session) {
+      const { events } = await store.readStream(streamOf(session));
+      return foldAnswers(events);
+    },
+    async close() {},
+  };
+}
