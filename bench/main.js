@@ -14,11 +14,13 @@ import { benchFolder, versions } from "./harness/surroundings.js";
 import { targetTable } from "./harness/table.js";
 import autopsy from "./workloads/autopsy.js";
 import findSplice from "./workloads/find-splice.js";
+import reads from "./workloads/reads.js";
 import rebuild from "./workloads/rebuild.js";
 import manyTurns from "./workloads/many-turns.js";
 import oneTurn from "./workloads/one-turn.js";
+import startUp from "./workloads/start-up.js";
 
-const WORKLOADS = [oneTurn, manyTurns, rebuild, autopsy, findSplice];
+const WORKLOADS = [oneTurn, manyTurns, reads, rebuild, startUp, autopsy, findSplice];
 
 function readArguments() {
   const { values } = parseArgs({
@@ -106,7 +108,7 @@ async function main() {
       const { text, targets } = workload.report(results);
       record.workloads.push({ name: workload.name, results, targets });
       if (process.stderr.isTTY) process.stderr.write("\r\u001b[2K");
-      if (!options.json) process.stdout.write(`${text}\n${targetTable(targets)}\n\n`);
+      if (!options.json) process.stdout.write(`${text}\n${withBlankLine(targetTable(targets))}`);
     }
   } catch (error) {
     process.stderr.write(`\nbench: ${error.message}\n`);
@@ -120,6 +122,8 @@ async function main() {
   else process.stdout.write(`${describe(record)}\n`);
   return 0;
 }
+
+const withBlankLine = (text) => (text === "" ? "" : `${text}\n\n`);
 
 /** Names of the candidates whose packages are not there. */
 function missingCandidates(workloads) {

@@ -14,13 +14,24 @@ export function openStore(folder) {
 
 export const streamOf = (session) => `conversation-${session}`;
 
+/** Its commit fails now and then, because a statement of its own is not finished: rolled back, and worth repeating. */
+export async function append(store, session, events) {
+  for (;;) {
+    try {
+      return await store.appendToStream(streamOf(session), events);
+    } catch (error) {
+      if (error.code !== "SQLITE_BUSY") throw error;
+    }
+  }
+}
+
 export async function open(folder) {
   const store = openStore(folder);
   return {
     async beginTurn(session, user) {
-      const append = (event) => store.appendToStream(streamOf(session), [event]);
-      await append(turnStarted(user));
-      return appendingTurn(append);
+      const appendOne = (event) => append(store, session, [event]);
+      await appendOne(turnStarted(user));
+      return appendingTurn(appendOne);
     },
     async close() {},
   };

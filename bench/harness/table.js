@@ -58,6 +58,7 @@ function verdict({ holds, reachesAim }) {
 }
 
 export function targetTable(targets) {
+  if (targets.length === 0) return "";
   const rows = targets.map((each) => [
     each.what,
     each.target,

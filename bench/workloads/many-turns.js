@@ -90,7 +90,7 @@ async function run({ candidate, durability, pace, sessions, deltas }, folder) {
 }
 
 function percentiles(values) {
-  const sorted = Float64Array.from(values).sort();
+  const sorted = Float64Array.from(values).toSorted();
   const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
   return { p50: at(0.5), p99: at(0.99), max: sorted.at(-1) };
 }
