@@ -11,18 +11,20 @@ export function report(results) {
   const measured = results.filter(({ rounds }) => rounds.length > 0);
   if (measured.length === 0) return { text: "", targets: [] };
   const [{ events, deltas, jsonBytes }] = measured[0].rounds;
-  const rebuildMs = medianOf(measured, { candidate: REBUILD }, ({ wallMs }) => wallMs);
+  const speed = perSecond("events");
+  const rebuilt = medianOf(measured, { candidate: REBUILD }, speed);
   const rows = measured.map(({ parameters, rounds }) => {
     const of = (figure) => withSpread(spread(rounds, figure));
-    const { median } = spread(rounds, ({ wallMs }) => wallMs);
+    const { median } = spread(rounds, speed);
     return {
       "who, what": parameters.candidate,
+      events: rounds[0].events.toLocaleString("en"),
       rounds: String(rounds.length),
       "thousand events/s": of((each) => perSecond("events")(each) / 1000),
       "thousand deltas/s": of((each) => perSecond("deltas")(each) / 1000),
       "MB/s": of((each) => perSecond("jsonBytes")(each) / 1e6),
       "CPU, s": of(({ cpuMs }) => cpuMs / 1000),
-      "turnlog's rebuild is": rebuildMs === undefined ? "–" : `${number(median / rebuildMs)} × as fast`,
+      "turnlog's rebuild is": rebuilt === undefined ? "–" : `${number(rebuilt / median)} × as fast`,
       "peak RSS, MB": of(({ peakRssBytes }) => peakRssBytes / 1e6),
     };
   });
