@@ -1,3 +1,4 @@
+import { DamageError } from "../errors.ts";
 import type { JsonValue, NewEvent, RecordedEvent } from "../log/event-log.ts";
 
 /**
@@ -43,17 +44,38 @@ export class PlaceholderEvents {
     return this.#event(EVENT_LOST, { ...lost }, time);
   }
 
+  /** A block of message ids, of whose session its messages tell. */
+  reservation(sessionId: string, time: number): NewEvent {
+    const { ignorable: _, ...metadata } = this.#metadata(time);
+    return { id: this.#newEventId(), type: "MessageIdsReserved", data: { sessionId }, metadata };
+  }
+
   setAside({ type, id, data, metadata }: RecordedEvent): NewEvent {
     return this.#event(EVENT_SET_ASIDE, { type, id, data, metadata }, timeOf({ metadata }));
   }
 
   #event(type: string, data: JsonValue, time: number): NewEvent {
-    const metadata = { v: 1, writer: this.#writer, n: this.#count++, time, ignorable: true };
-    return { id: this.#newEventId(), type, data, metadata };
+    return { id: this.#newEventId(), type, data, metadata: this.#metadata(time) };
+  }
+
+  #metadata(time: number): { v: number; writer: string; n: number; time: number; ignorable: true } {
+    return { v: 1, writer: this.#writer, n: this.#count++, time, ignorable: true };
   }
 }
 
 /** Epoch ms by the writer's clock, 0 where the event does not say. */
 export function timeOf({ metadata }: Pick<NewEvent, "metadata">): number {
   return typeof metadata["time"] === "number" ? metadata["time"] : 0;
+}
+
+/** What an event says is lost of its session, as far as it is damage. */
+export function lossOf({ type, data, stream }: RecordedEvent): DamageError | undefined {
+  if (type !== EVENT_LOST || typeof data !== "object" || data === null) return undefined;
+  const { reason, from, to } = data as unknown as LostEvents;
+  if (reason !== "damage") return undefined;
+  return new DamageError(
+    "lost-before-salvage",
+    `Events of stream ${JSON.stringify(stream)} from revision ${from} on were lost before this log was salvaged: a turn that looks unended may have ended in them.`,
+    { details: { stream, from, to } },
+  );
 }

@@ -134,7 +134,7 @@ function placeOf({ id, revision }: RecordedEvent): Place {
 }
 
 /** The event as it is stored, for a stream whose revisions begin elsewhere. */
-function shifted({ id, type, data, metadata }: RecordedEvent, offset: number): NewEvent {
+export function shifted({ id, type, data, metadata }: RecordedEvent, offset: number): NewEvent {
   if (offset === 0 || type !== "MessagesReplaced") return { id, type, data, metadata };
   const { through } = data as unknown as EventData["MessagesReplaced"];
   return { id, type, data: { ...(data as object), through: Math.max(-1, through - offset) }, metadata };

@@ -25,6 +25,7 @@ export class LogFacts {
   readonly #sessions = new Set<string>();
   /** Truncated events of sessions: of any writers. */
   #purged = 0;
+  #lost = 0;
   /** Sessions came here that had been truncated before: nobody knows how many events they had. */
   #isPartialCopy = false;
 
@@ -68,6 +69,11 @@ export class LogFacts {
     this.#purged += truncated;
   }
 
+  /** Events that were lost before the log was salvaged: of any writers. */
+  takeLost(count: number): void {
+    this.#lost += count;
+  }
+
   takeBlock(block: number, sessionId: string): void {
     this.#blocks.set(block, sessionId);
   }
@@ -108,8 +114,9 @@ export class LogFacts {
       );
     }
     const total = holes.reduce((sum, { missing }) => sum + missing, 0);
-    if (total > 0 && total <= this.#purged) {
-      this.#findings.note("purged-events", `Writers counted ${total} events that have been purged since.`);
+    if (total > 0 && total <= this.#purged + this.#lost) {
+      const why = this.#lost === 0 ? "purged since" : "lost before it was salvaged, or purged";
+      this.#findings.note("purged-events", `Writers counted ${total} events that have been ${why}.`);
       return;
     }
     for (const { writer, missing, ranges } of holes) {

@@ -6,8 +6,8 @@ import {
   sessionOfStream,
 } from "../events/conversation-event.ts";
 import { eventCodec } from "../events/event-codec.ts";
-import type { RecordedEvent } from "../log/event-log.ts";
-import { EVENT_LOST, EVENT_SET_ASIDE, type LostEvents } from "./placeholder-events.ts";
+import type { JsonObject, RecordedEvent } from "../log/event-log.ts";
+import { EVENT_LOST, EVENT_SET_ASIDE, type LostEvents, type SetAsideEvent } from "./placeholder-events.ts";
 import type { LogFacts } from "./verify-facts.ts";
 import type { Findings } from "./verify-report.ts";
 import { SessionVerifier } from "./verify-session.ts";
@@ -58,9 +58,7 @@ export class StreamVerifier {
     this.#count += 1;
     if (event.type === "SessionForked") this.#isFork = true;
     this.#takePlaceholder(event);
-    const { writer, n } = event.metadata;
-    if (typeof writer === "string" && Number.isSafeInteger(n) && Number(n) >= 0)
-      this.#facts.takeCounter(event, writer, Number(n), this.#isFork);
+    this.#takeCounter(event, event.metadata);
     let decoded: ConversationEvent | undefined;
     try {
       decoded = eventCodec.decode(event);
@@ -108,11 +106,27 @@ export class StreamVerifier {
     );
   }
 
-  #takePlaceholder({ type, data }: RecordedEvent): void {
-    if (type === EVENT_SET_ASIDE) this.#setAside += 1;
+  #takeCounter(event: RecordedEvent, { writer, n }: JsonObject): void {
+    if (typeof writer === "string" && Number.isSafeInteger(n) && Number(n) >= 0)
+      this.#facts.takeCounter(event, writer, Number(n), this.#isFork);
+  }
+
+  #takePlaceholder(event: RecordedEvent): void {
+    const { type, data } = event;
+    if (type === EVENT_SET_ASIDE) {
+      this.#setAside += 1;
+      const { metadata } = data as unknown as Partial<SetAsideEvent>;
+      this.#takeCounter(event, metadata ?? {});
+    }
     if (type !== EVENT_LOST) return;
-    if ((data as Partial<LostEvents> | null)?.reason === "truncation") this.#isCopyOfTruncated = true;
-    else this.#lost += 1;
+    const { reason, from = 0, to = 0 } = data as unknown as LostEvents;
+    if (reason === "truncation") {
+      this.#isCopyOfTruncated = true;
+      return;
+    }
+    this.#lost += to - from + 1;
+    this.#session?.lackEvents();
+    this.#facts.takeLost(to - from + 1);
   }
 
   #checkRevision(event: RecordedEvent): void {
