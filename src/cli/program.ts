@@ -17,6 +17,7 @@ import { defineRebuild } from "./rebuild-command.ts";
 import { defineRecord } from "./record-command.ts";
 import { defineRepair } from "./repair-command.ts";
 import { defineReplay } from "./replay-command.ts";
+import { defineSalvage } from "./salvage-command.ts";
 import { defineSessions } from "./sessions-command.ts";
 import { defineShow } from "./show-command.ts";
 import { defineStats } from "./stats-command.ts";
@@ -70,6 +71,7 @@ function createProgram(context: CliContext): Command {
   defineTail(program, context);
   defineStats(program, context);
   defineVerify(program, context);
+  defineSalvage(program, context);
   defineExport(program, context);
   defineImport(program, context);
   defineCopy(program, context);

@@ -281,6 +281,11 @@ export function isStructural(type: string, cause: string | undefined): boolean {
   return type !== "WriterHeartbeat" && type !== "WriterStopped";
 }
 
+/** True for events that need nothing before them: a truncated stream begins with one. */
+export function isSelfContained(type: string): boolean {
+  return type === "SessionDeleted" || type === "WriterStarted" || type === "WriterHeartbeat";
+}
+
 const CONVERSATION_PREFIX = "conversation-";
 const WRITER_PREFIX = "writer-";
 export const MESSAGE_IDS_STREAM = "message-ids";
