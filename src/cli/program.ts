@@ -5,7 +5,7 @@ import { defineCopy } from "./copy-command.ts";
 import { defineDelete } from "./delete-command.ts";
 import { defineDemo } from "./demo-command.ts";
 import { defineDiff } from "./diff-command.ts";
-import { defineDoctor } from "./doctor.ts";
+import { defineDoctor } from "./doctor-command.ts";
 import { defineEvents } from "./events-command.ts";
 import { defineExport } from "./export-command.ts";
 import { ExitCode, describeError, exitCodeOf } from "./exit-code.ts";

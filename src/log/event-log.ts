@@ -71,15 +71,20 @@ export interface SubscribeOptions {
    * the engine work. Default 0: at once.
    */
   batchMs?: number;
+  /** Also send `checkpoint` signals, where the engine has any. Default: false. */
+  checkpoints?: boolean;
 }
 
 /**
  * `caught-up` is sent once per catch-up, at the start and again after a lost connection has been resumed:
- * all events up to `position` that match have been delivered.
+ * all events up to `position` that match have been delivered. `checkpoint` says the same of a position on the way,
+ * from an engine that looks through many events that do not match: whoever keeps it as `after` need not have them
+ * looked through again. It is sent to those who ask for it, and an engine may never send one.
  */
 export type LogSignal =
   | { readonly kind: "event"; readonly event: RecordedEvent }
-  | { readonly kind: "caught-up"; readonly position: number };
+  | { readonly kind: "caught-up"; readonly position: number }
+  | { readonly kind: "checkpoint"; readonly position: number };
 
 /** What one append may hold. */
 export interface EventLogLimits {

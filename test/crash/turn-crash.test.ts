@@ -8,6 +8,7 @@ import { describe, expect, it } from "@jest/globals";
 import type { StoredPart, ToolPart } from "../../src/events/stored-part.ts";
 import { openConversationStore } from "../../src/store/conversation-store.ts";
 import { FixtureNode } from "../support/eventstoredb-fixture/fixture-node.ts";
+import { NO_REAL_SERVER, ownLog, realServer } from "../support/real-server.ts";
 
 const CHILD = fileURLToPath(new URL("turn-child.js", import.meta.url));
 const KILLS = process.env["TURNLOG_TEST_LONG"] === undefined ? 20 : 1000;
@@ -74,14 +75,23 @@ async function inFile(): Promise<CrashStore> {
   return { url: join(folder, "conversations.db"), dispose };
 }
 
-async function onServer(): Promise<CrashStore> {
+async function onFixture(): Promise<CrashStore> {
   const node = await FixtureNode.start();
   return { url: node.url, dispose: () => node.close() };
 }
 
-describe.each<[where: string, open: () => Promise<CrashStore>, kills: number]>([
+const server = realServer();
+if (server === undefined) it.skip(`a turn on a real EventStoreDB server (${NO_REAL_SERVER})`, () => {});
+const onServer = async (): Promise<CrashStore> => ({ url: ownLog(server ?? ""), dispose: async () => {} });
+
+type Place = [where: string, open: () => Promise<CrashStore>, kills: number];
+const onRealServer: Place[] =
+  server === undefined ? [] : [["on a real EventStoreDB server", onServer, KILLS / 2]];
+
+describe.each<Place>([
   ["in a file", inFile, KILLS],
-  ["on an EventStoreDB server", onServer, KILLS / 2],
+  ["on an EventStoreDB server that the fixture imitates", onFixture, KILLS / 2],
+  ...onRealServer,
 ])("a turn %s whose process is killed", (_where, openCrashStore, kills) => {
   it(
     `keeps all that was acknowledged, on a delta boundary, in ${kills} kills at random moments`,

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { InvalidInputError, StateError } from "../../errors.ts";
-import { parseStoreUrl } from "../../log/open-event-log.ts";
+import { parseStoreUrl, withoutCredentials } from "../../log/open-event-log.ts";
 import type { StoredMessage } from "../../projections/stored-message.ts";
 import { recordLines } from "../../recording/record-stream.ts";
 import { type ConversationStore, openConversationStore } from "../../store/conversation-store.ts";
@@ -90,7 +90,7 @@ class Demo {
 
   async run(): Promise<DemoOutcome> {
     const lines = readDemoRecording("incident-review.jsonl");
-    await this.#print.beginning(this.#options.storeUrl, this.#sessionId, QUESTION);
+    await this.#print.beginning(withoutCredentials(this.#options.storeUrl), this.#sessionId, QUESTION);
     const survival = await this.#recordAndKill(lines);
     const { revision: crashRevision } = await this.#store.readSession(this.#sessionId);
     const survived = await this.#judge(lines, survival);
