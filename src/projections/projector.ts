@@ -21,7 +21,7 @@ const INTERVAL_MS = 1000;
 /** How often a process that is not the projector looks whether it should become it. */
 const TAKEOVER_MS = 1000;
 /** Writing the rows of messages that are being streamed takes so much of the time at most. */
-const MOST_SHARE = 1 / 25;
+const MOST_SHARE = 1 / 50;
 /** The event loop stops for each write: what is more waits until it has had its turn. */
 const SESSIONS_IN_WRITE = 32;
 /** Events folded between two writes at most, while it catches up. */
@@ -104,7 +104,8 @@ export class Projector {
       if (signal.kind === "event") {
         writer.take(signal.event);
         if (!this.#isCaughtUp) this.#takenBehind++;
-        if (this.#takenBehind >= LARGEST_BATCH || writer.pendingUnits >= MOST_UNITS) this.#writeAll();
+        if (this.#takenBehind >= LARGEST_BATCH || writer.pendingUnits >= this.#mostUnits) this.#writeAll();
+        else if (writer.pendingUnits >= MOST_UNITS && this.#round === undefined) this.#beginRound(writer);
       } else {
         this.#isCaughtUp = true;
         if (writer.hasPending) this.#writeAll();
@@ -115,6 +116,11 @@ export class Projector {
       if (error instanceof StaleView) this.#restart();
       else this.#fail(error);
     }
+  }
+
+  /** Once it has caught up, what is too much is written in pieces; where even more comes meanwhile it must wait. */
+  get #mostUnits(): number {
+    return this.#isCaughtUp ? 4 * MOST_UNITS : MOST_UNITS;
   }
 
   #schedule(writer: ViewWriter): void {
@@ -129,6 +135,7 @@ export class Projector {
   }
 
   #beginRound(writer: ViewWriter): void {
+    clearTimeout(this.#interval);
     this.#interval = undefined;
     this.#round = { sessionsLeft: writer.unsavedSessions, tookMs: 0 };
     this.#writeOn("all");
