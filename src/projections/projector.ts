@@ -20,6 +20,8 @@ const INTERVAL_MS = 1000;
 const TAKEOVER_MS = 1000;
 /** Events folded between two writes at most, while it catches up. */
 const LARGEST_BATCH = 20_000;
+/** A write stops the event loop: what is more waits for the next turn of it. */
+const LONGEST_WRITE_MS = 5;
 const MOST_SESSIONS = 1000;
 const MOST_UNITS = 8 * 1024 * 1024;
 
@@ -38,6 +40,8 @@ export class Projector {
   #takeover: NodeJS.Timeout | undefined;
   #batch: NodeJS.Timeout | undefined;
   #interval: NodeJS.Timeout | undefined;
+  /** The rest of what is being written, in the next turn of the event loop. */
+  #rest: NodeJS.Immediate | undefined;
   #taken = 0;
   #lastWarning: string | undefined;
   #isStopped = false;
@@ -124,18 +128,33 @@ export class Projector {
     }
   }
 
-  #flush(which: "due" | "all"): void {
+  /** Writes for a moment, and the rest in the next turns of the event loop: of sessions that waited when it began. */
+  #flush(which: "due" | "all", sessions: number = Infinity): void {
     const writer = this.#writer;
     if (writer === undefined) return;
     this.#taken = 0;
     try {
+      const before = writer.pendingSessions;
       // A rebuild has put another generation in its place: go on from where that one has come to.
-      if (!writer.flush(which)) this.#restart();
+      if (!writer.flush(which, "current", LONGEST_WRITE_MS)) return this.#restart();
+      const left = Math.min(sessions, before) - (before - writer.pendingSessions);
+      if (left > 0 && (which === "all" || writer.hasDue)) this.#flushRest(which, left);
     } catch (error) {
       // A session has been rebuilt in place: what is in memory of it is no longer what its rows say.
       if (error instanceof StaleView) this.#restart();
       else if (!isViewsBusy(error)) throw error; // Somebody else writes: the next timer tries again.
     }
+  }
+
+  #flushRest(which: "due" | "all", sessions: number): void {
+    this.#rest ??= setImmediate(() => {
+      this.#rest = undefined;
+      try {
+        this.#flush(which, sessions);
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
   }
 
   #restart(): void {
@@ -171,7 +190,8 @@ export class Projector {
     this.#writer = undefined;
     clearTimeout(this.#batch);
     clearTimeout(this.#interval);
-    this.#batch = this.#interval = undefined;
+    clearImmediate(this.#rest);
+    this.#batch = this.#interval = this.#rest = undefined;
   }
 
   /** Once: what goes on to be wrong is looked at again every second. */
@@ -186,9 +206,10 @@ export class Projector {
     this.#isStopped = true;
     clearTimeout(this.#takeover);
     try {
-      if (this.#writer?.hasPending === true) this.#flush("all");
+      if (this.#writer?.hasPending === true) this.#writer.flush("all");
     } catch (error) {
-      this.#warn(`The views ${this.#views.path} could not be brought up to date: ${String(error)}.`);
+      if (!isViewsBusy(error) && !(error instanceof StaleView))
+        this.#warn(`The views ${this.#views.path} could not be brought up to date: ${String(error)}.`);
     }
     this.#end();
     this.#lock.release();

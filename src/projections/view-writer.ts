@@ -95,6 +95,11 @@ export class ViewWriter {
     return this.#due.size > 0;
   }
 
+  /** Sessions that have events which are not in their rows. */
+  get pendingSessions(): number {
+    return this.#dirty.size;
+  }
+
   get hasPending(): boolean {
     return this.#position > this.#checkpoint.position;
   }
@@ -168,18 +173,31 @@ export class ViewWriter {
   }
 
   /**
-   * Writes sessions and checkpoint in one transaction: those with structural events, or all. False where the
-   * generation is no longer to be written: it has been replaced.
+   * Writes sessions and checkpoint in one transaction: those with structural events, or all; those that have waited
+   * longest first, and no more of them once `mostMs` have passed. False where the generation is no longer to be
+   * written: it has been replaced.
    * @throws SQLite's busy error, with nothing written: call again.
    */
-  flush(which: "due" | "all", expectedState: "current" | "building" = "current"): boolean {
-    const sessions = which === "all" ? [...this.#dirty] : [...this.#due];
-    const highest = sessions.length > 0 ? this.#newest : this.#highest;
-    const checkpoint = which === "all" ? this.#newest : this.#earliestUnsaved(new Set(sessions));
+  flush(
+    which: "due" | "all",
+    expectedState: "current" | "building" = "current",
+    mostMs: number = Infinity,
+  ): boolean {
+    const pending = which === "all" ? this.#dirty : this.#due;
+    const written = new Set<Tracked>();
+    let highest = this.#highest;
+    let checkpoint = this.#checkpoint;
     const isInService = this.#views.write(() => {
       const record = this.#views.records().find(({ generation }) => generation === this.generation);
       if (record?.state !== expectedState) return false;
-      for (const tracked of sessions) this.#rows.save(tracked.name, tracked, tracked.deadLetter);
+      const end = performance.now() + mostMs;
+      for (const tracked of pending) {
+        this.#rows.save(tracked.name, tracked, tracked.deadLetter);
+        written.add(tracked);
+        if (performance.now() >= end) break;
+      }
+      if (written.size > 0) highest = this.#newest;
+      checkpoint = this.#earliestUnsaved(written);
       this.#views.saveCheckpoint(this.generation, checkpoint, highest);
       return true;
     });
@@ -187,7 +205,7 @@ export class ViewWriter {
     this.#highest = highest;
     this.#checkpoint = checkpoint;
     this.#pendingUnits = 0;
-    for (const tracked of sessions) {
+    for (const tracked of written) {
       tracked.savedUpTo = undefined;
       this.#dirty.delete(tracked);
       this.#due.delete(tracked);

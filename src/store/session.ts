@@ -124,11 +124,15 @@ export class Session {
     this.#isLoaded = true;
   }
 
-  /** Appends what the command decides, after the commands before it. */
+  /** Appends what the command decides, after the commands before it; at once where there are none. */
   run<T>(command: Command<T>, options: RunOptions = {}): Promise<T> {
+    const isIdle = this.#waiting === 0;
     this.#waiting++;
-    const done = this.#queue.then(() => this.#execute(command, options)).finally(() => this.#waiting--);
-    this.#queue = done.catch(() => undefined); // The caller sees it; the next command does not depend on it.
+    const done = isIdle
+      ? this.#execute(command, options)
+      : this.#queue.then(() => this.#execute(command, options));
+    const settle = (): void => void this.#waiting--;
+    this.#queue = done.then(settle, settle); // The caller sees a failure; the next command does not depend on it.
     return done;
   }
 
@@ -184,7 +188,11 @@ export class Session {
         isFresh = true;
         continue;
       }
-      if (await this.#appendWith(usedBlocks, decision, source)) return decision.result;
+      const isAppended =
+        usedBlocks.length === 0
+          ? await this.#append(decision, source)
+          : await this.#appendWith(usedBlocks, decision, source);
+      if (isAppended) return decision.result;
       isFresh = true;
     }
     throw new StateError(
@@ -216,7 +224,7 @@ export class Session {
   /** True where the events are in the log now; false after a conflict, with the state caught up. */
   async #append(decision: Decision<unknown>, source: SessionObserver | undefined): Promise<boolean> {
     const { log, writer, durability } = this.#services;
-    await writer.start();
+    if (!writer.isStarted) await writer.start();
     const events = writer.encode(decision.drafts);
     const options: AppendOptions = {
       durability: decision.drafts.some(({ type, cause }) => isStructural(type, cause))
@@ -229,8 +237,10 @@ export class Session {
     let result: AppendResult;
     try {
       // Where it fails with an unknown outcome, the next command finds out by its conflict.
-      const append = log.append(this.#stream, events, attempt.expected, options);
-      result = await writer.appending(events, append);
+      result = await log.append(this.#stream, events, attempt.expected, options);
+    } catch (error) {
+      if (isRefusal(error)) writer.takeBack(events);
+      throw error;
     } finally {
       this.#inFlight = undefined;
     }

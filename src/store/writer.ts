@@ -37,6 +37,7 @@ export class Writer {
   readonly #returnedCounts: number[] = [];
   #revision = -1;
   #started: Promise<void> | undefined;
+  #isStarted = false;
   #heartbeats: NodeJS.Timeout | undefined;
   #heartbeatsSinceTruncation = 0;
   /** Epoch ms of its newest event in its own stream. */
@@ -55,13 +56,25 @@ export class Writer {
     return this.#started !== undefined;
   }
 
+  /** True when its first event is in the log: there is nothing to wait for. */
+  get isStarted(): boolean {
+    return this.#isStarted;
+  }
+
   /** Appends WriterStarted, once; every other append waits for it. */
   start(): Promise<void> {
-    this.#started ??= this.#appendOwn({ type: "WriterStarted", data: this.#describe() }).catch((error) => {
+    this.#started ??= this.#start();
+    return this.#started;
+  }
+
+  async #start(): Promise<void> {
+    try {
+      await this.#appendOwn({ type: "WriterStarted", data: this.#describe() });
+      this.#isStarted = true;
+    } catch (error) {
       this.#started = undefined; // The next append tries again.
       throw error;
-    });
-    return this.#started;
+    }
   }
 
   /** Says that this writer will append no more. Does nothing where it never appended. */

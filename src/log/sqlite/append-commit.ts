@@ -15,7 +15,11 @@ export interface AppendRequest {
 }
 
 /** What became of one append of a commit. */
-export type AppendOutcome = { readonly result: AppendResult } | { readonly error: unknown };
+export interface AppendOutcome {
+  /** Undefined where it failed. */
+  readonly result: AppendResult | undefined;
+  readonly error: unknown;
+}
 
 /**
  * All appends of one commit: each is judged by what was committed and by those before it, then all are written as
@@ -39,10 +43,10 @@ export class AppendCommit {
 
   add(request: AppendRequest): AppendOutcome {
     try {
-      return { result: this.#evaluate(request) };
+      return { result: this.#evaluate(request), error: undefined };
     } catch (error) {
       // What this stream holds cannot be read: no reason to fail the others.
-      return { error };
+      return { result: undefined, error };
     }
   }
 
@@ -114,7 +118,8 @@ export class AppendCommit {
       state.tables.insertHot(row);
       state.hot.add(row.position, row.payload.length, hotEvents);
     }
-    this.#packer.packOldest(Math.max(8, this.#events.length));
+    // Twice as many as came: the oldest row may be larger than this one, and goes only as a whole.
+    this.#packer.packOldest(Math.max(8, 2 * this.#events.length));
     const highestPosition = state.highestPosition + this.#events.length;
     if (this.#packer.hasDroppedRows || hotEvents.at(-1)?.position !== highestPosition) {
       this.#packer.hasDroppedRows = false;

@@ -121,14 +121,20 @@ class SqliteEventLog implements EventLog {
     this.logId = log.logId;
   }
 
-  async append(
+  append(
     stream: string,
     events: readonly NewEvent[],
     expectedRevision: ExpectedRevision,
     options: AppendOptions = {},
   ): Promise<AppendResult> {
-    this.#checkWritable();
-    const request = appendRequest(stream, events, expectedRevision, options.seal === true);
+    let request: AppendRequest;
+    try {
+      this.#checkWritable();
+      request = appendRequest(stream, events, expectedRevision, options.seal === true);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    // Not async: a promise around the queue's own only costs.
     const committed = this.#log.queue.append(request, this.#busyTimeoutMs);
     if (options.durability !== "power") return committed;
     return this.#untilAnswered(this.#confirmed(committed));
