@@ -20,8 +20,8 @@ const LINES = "events.jsonl";
 const FACTS = "facts.json";
 /** Events handed to a peer together. */
 const IMPORT_BATCH = 20_000;
-/** emmett takes a minute for so many; a million would take ten. */
-const MOST_EMMETT_EVENTS = 100_000;
+/** The peers take half a minute to be handed so many; a million would take them many. */
+const MOST_PEER_EVENTS = 50_000;
 
 /** In a process of its own: what making a log takes of memory is not what reading it takes. */
 export function makeLog(path, parameters) {
@@ -216,8 +216,8 @@ async function run({ candidate, events }, folder, shared) {
 /** The log holds at least so many events: all of them are read, but for a candidate that takes the first so many. */
 function cases(events) {
   return Object.keys(CANDIDATES).map((candidate) =>
-    candidate === "emmett" && events > MOST_EMMETT_EVENTS
-      ? { parameters: { candidate, events: MOST_EMMETT_EVENTS, isPartial: true } }
+    candidate in PEERS && events > MOST_PEER_EVENTS
+      ? { parameters: { candidate, events: MOST_PEER_EVENTS, isPartial: true } }
       : { parameters: { candidate, events } },
   );
 }

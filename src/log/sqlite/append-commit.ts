@@ -16,7 +16,11 @@ export interface AppendRequest {
 }
 
 /** What became of one append of a commit. */
-export type AppendOutcome = { readonly result: AppendResult } | { readonly error: unknown };
+export interface AppendOutcome {
+  /** Undefined where it failed. */
+  readonly result: AppendResult | undefined;
+  readonly error: unknown;
+}
 
 /**
  * All appends of one commit: each is judged by what was committed and by those before it, then all are written as
@@ -40,10 +44,10 @@ export class AppendCommit {
 
   add(request: AppendRequest): AppendOutcome {
     try {
-      return { result: this.#evaluate(request) };
+      return { result: this.#evaluate(request), error: undefined };
     } catch (error) {
       // What this stream holds cannot be read: no reason to fail the others.
-      return { error };
+      return { result: undefined, error };
     }
   }
 

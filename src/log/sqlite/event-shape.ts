@@ -19,8 +19,8 @@ export type ShapeNode =
 /** One for each type and key structure: compare by identity. */
 export interface EventShape {
   readonly type: string;
-  /** `[type, skeleton of data, skeleton of metadata]` */
-  readonly description: readonly [string, Skeleton, Skeleton];
+  /** JSON of its description: `[type, skeleton of data, skeleton of metadata]`. */
+  readonly description: string;
   readonly data: ShapeNode;
   readonly metadata: ShapeNode;
   /** For each leaf, in order: is it JSON text? */
@@ -107,7 +107,7 @@ export function shapeOf(description: readonly [string, Skeleton, Skeleton]): Eve
   const [type, data, metadata] = description;
   const shape: EventShape = {
     type,
-    description,
+    description: text,
     data: nodeOf(data, textLeaves),
     metadata: nodeOf(metadata, textLeaves),
     textLeaves,

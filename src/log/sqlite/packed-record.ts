@@ -1,6 +1,6 @@
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { JsonObject, JsonValue } from "../event-log.ts";
-import { type Column, type Leaf, decodeColumn, decodeIntegers, encodeColumn } from "./column.ts";
+import { type Leaf, decodeColumn, decodeIntegers, encodeColumn } from "./column.ts";
 import { type EventIds, decodeEventIds, encodeEventIds } from "./event-id-column.ts";
 import { type EventShape, type FlatEvent, type Skeleton, shapeOf } from "./event-shape.ts";
 import { type ColumnSource, type ValueBuilder, valueBuilder } from "./value-builder.ts";
@@ -74,29 +74,33 @@ function encodeText(header: JsonValue, events: readonly FlatEvent[]): string {
     order.push(lastIndex);
   }
   const texts: string[] = [];
-  const encodedGroups = [...groups].map(([shape, members]) => encodeGroup(shape, members, texts));
-  const firstLine = JSON.stringify([header, encodeEventIds(events), encodeColumn(order), ...encodedGroups]);
+  // Pieced together: most of a small record is what does not change from one to the next, and is JSON already.
+  let firstLine = `[${JSON.stringify(header)},${JSON.stringify(encodeEventIds(events))},${JSON.stringify(encodeColumn(order))}`;
+  for (const [shape, members] of groups) firstLine += `,${encodeGroup(shape, members, texts)}`;
+  firstLine += "]";
   return texts.length === 0 ? firstLine : `${firstLine}\n${texts.join("\n")}`;
 }
 
-function encodeGroup(
-  shape: EventShape,
-  members: readonly FlatEvent[],
-  texts: string[],
-): (Column | EventShape["description"])[] {
-  const encoded: (Column | EventShape["description"])[] = [shape.description];
+/** The JSON of a group; what is JSON text already is added to `texts`. */
+function encodeGroup(shape: EventShape, members: readonly FlatEvent[], texts: string[]): string {
+  let json = `[${shape.description}`;
+  const [only] = members;
   for (let leaf = 0; leaf < shape.textLeaves.length; leaf++) {
+    if (members.length === 1 && shape.textLeaves[leaf] !== true) {
+      json += `,${JSON.stringify(only?.leaves[leaf] ?? null)}`;
+      continue;
+    }
     const values: Leaf[] = [];
     for (const member of members) values.push(member.leaves[leaf] ?? null);
     if (shape.textLeaves[leaf] !== true) {
-      encoded.push(encodeColumn(values));
+      json += `,${JSON.stringify(encodeColumn(values))}`;
       continue;
     }
     const lines = values.every((value) => value === values[0]) ? values.slice(0, 1) : values;
-    encoded.push(lines.length);
+    json += `,${lines.length}`;
     for (const line of lines) texts.push(String(line));
   }
-  return encoded;
+  return `${json}]`;
 }
 
 /** Events of one shape in a decoded record. */

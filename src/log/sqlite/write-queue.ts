@@ -6,9 +6,9 @@ import type { CommittedState } from "./committed-state.ts";
 import { isBusy, toStoreError } from "./engine.ts";
 import type { Packer } from "./packing.ts";
 
-// A commit stops the event loop, for about 10 ms at most: what is more goes into the next one.
-const MOST_EVENTS_IN_COMMIT = 2_048;
-const MOST_BYTES_IN_COMMIT = 4_194_304;
+// A commit stops the event loop, for some ms: what is more goes into the next one. A single append may be larger.
+const MOST_EVENTS_IN_COMMIT = 512;
+const MOST_BYTES_IN_COMMIT = 1_048_576;
 
 interface QueuedAppend {
   readonly kind: "append";
@@ -55,7 +55,7 @@ export class WriteQueue {
   append(request: AppendRequest, timeoutMs: number): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
       const settle = (outcome: AppendOutcome): void => {
-        if ("result" in outcome) resolve(outcome.result);
+        if (outcome.result !== undefined) resolve(outcome.result);
         else reject(outcome.error);
       };
       this.#push({ kind: "append", request, settle, deadline: performance.now() + timeoutMs });
@@ -80,7 +80,7 @@ export class WriteQueue {
     this.drainSync(timeoutMs);
     if (outcome === undefined)
       throw new StoreError("storage-failed", "An append was neither written nor refused.");
-    if ("error" in outcome) throw outcome.error;
+    if (outcome.result === undefined) throw outcome.error;
     return outcome.result;
   }
 
@@ -156,7 +156,8 @@ export class WriteQueue {
   /** Commits a batch. Returns what tells the callers: only to be called once the commit has succeeded. */
   #commit(batch: readonly QueuedWrite[]): () => void {
     const { tables } = this.#state;
-    const settlements: (() => void)[] = [];
+    /** Of each write; undefined for a change. */
+    const outcomes: (AppendOutcome | undefined)[] = [];
     let hasBegun = false;
     let bytes = 0;
     try {
@@ -165,13 +166,8 @@ export class WriteQueue {
         this.#state.sync();
         const commit = new AppendCommit(this.#state, this.#packer);
         for (const write of batch) {
-          if (write.kind === "append") {
-            const outcome = commit.add(write.request);
-            settlements.push(() => write.settle(outcome));
-          } else {
-            write.run();
-            settlements.push(() => write.settle(undefined));
-          }
+          if (write.kind === "append") outcomes.push(commit.add(write.request));
+          else outcomes.push(void write.run());
         }
         bytes = commit.write();
       });
@@ -180,7 +176,11 @@ export class WriteQueue {
       throw error;
     }
     return () => {
-      for (const settlement of settlements) settlement();
+      for (const [index, write] of batch.entries()) {
+        const outcome = outcomes[index];
+        if (write.kind === "change") write.settle(undefined);
+        else if (outcome !== undefined) write.settle(outcome);
+      }
       this.#onCommit(bytes);
     };
   }
@@ -207,7 +207,7 @@ export class WriteQueue {
 
 function refuse(batch: readonly QueuedWrite[], error: unknown): void {
   for (const write of batch) {
-    if (write.kind === "append") write.settle({ error });
+    if (write.kind === "append") write.settle({ result: undefined, error });
     else write.settle(error);
   }
 }
