@@ -171,6 +171,16 @@ describe("tool calls", () => {
     expect(verbs.map(({ verb }) => verb)).toEqual(["tool-input-start", "tool-input-delta", "fail"]);
   });
 
+  it("keep a signature that comes with a later piece", () => {
+    const extra_content = { google: { thought_signature: "late" } };
+    const verbs = read(
+      call({ index: 0, id: "t", function: { name: "f", arguments: "{" } }),
+      call({ index: 0, function: { arguments: "}" }, extra_content }),
+      stop,
+    );
+    expect(verbs.find(({ verb }) => verb === "tool-call")).toMatchObject({ providerMetadata: extra_content });
+  });
+
   it("keep the thought signature of Gemini", () => {
     const extra_content = { google: { thought_signature: "c2ln" } };
     const verbs = read(

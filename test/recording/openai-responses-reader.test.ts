@@ -65,6 +65,13 @@ describe("hosted tools", () => {
     ]);
   });
 
+  it("begins once, however often its progress is told", () => {
+    const searching = event("web_search_call.searching", {});
+    const item = { id: "i1", type: "web_search_call", status: "completed", action: { query: "q" } };
+    const verbs = inside(added(item), searching, searching, done(item));
+    expect(verbs.filter(({ verb }) => verb === "tool-started")).toHaveLength(1);
+  });
+
   it("a file search has its queries as input and its results as output", () => {
     const item = {
       id: "i1",

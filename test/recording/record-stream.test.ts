@@ -24,6 +24,12 @@ describe("recordLines", () => {
     expect(joined(parts, "text")).toBe("Hello you");
   });
 
+  it("counts as deltas what brings text", async () => {
+    const verbs = ["", "Hi", ""].map((text) => ({ verb: "text", text }));
+    const { summary } = await record(jsonLines(...verbs, { verb: "finish" }), { protocol: "turnlog" });
+    expect(summary).toMatchObject({ deltas: 1, outcome: "finished" });
+  });
+
   it("records each chunk as it arrives, and tells of it", async () => {
     const seen: RecordProgress[] = [];
     const recorded: string[] = [];

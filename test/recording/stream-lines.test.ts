@@ -43,6 +43,7 @@ describe("streamLines", () => {
 
   it("drops the byte order mark of the input, and keeps that character everywhere else", async () => {
     expect(await textsOf(Buffer.from('\uFEFF"a"\n"\uFEFFb"\n'))).toEqual(['"a"', '"\uFEFFb"']);
+    expect(await textsOf('\uFEFFdata: {"a":1}\n')).toEqual(['{"a":1}']);
   });
 
   it("keeps lone surrogates of string inputs, and joins a pair that two strings share", async () => {

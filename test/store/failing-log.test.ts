@@ -1,6 +1,8 @@
 import { describe, expect, it } from "@jest/globals";
 import { StoreError } from "../../src/errors.ts";
-import type { ConversationStore } from "../../src/store/conversation-store.ts";
+import type { AppendResult } from "../../src/log/event-log.ts";
+import { MemoryEventLog } from "../../src/log/memory-event-log.ts";
+import { ConversationStore } from "../../src/store/conversation-store.ts";
 import { BLOCK_SIZE } from "../../src/store/message-ids.ts";
 import { saved } from "../support/conversation-history.ts";
 import { asForeign, missingCounts, withFaultyStore } from "../support/faulty-store.ts";
@@ -13,6 +15,44 @@ const diskFull = (): StoreError => new StoreError("disk-full", "The disk is full
 
 const contents = async (store: ConversationStore): Promise<string[]> =>
   (await store.listMessages("s", { limit: Infinity })).map(({ content }) => content);
+
+/** An engine that tries again by itself, and then takes the events of its first attempt for another's. */
+class ForgetfulLog extends MemoryEventLog {
+  #forgets = false;
+
+  forgetOnce(): void {
+    this.#forgets = true;
+  }
+
+  override async append(...call: Parameters<MemoryEventLog["append"]>): Promise<AppendResult> {
+    const result = await super.append(...call);
+    if (!this.#forgets || !result.ok) return result;
+    this.#forgets = false;
+    return { ok: false, actualRevision: result.revision };
+  }
+}
+
+describe("an append that the engine calls a conflict although it was made", () => {
+  it("is found by its events: there once, and the turn goes on", async () => {
+    const log = new ForgetfulLog({});
+    const store = new ConversationStore(log, { flushIntervalMs: 0 });
+    await store.saveMessage("s", "user", "one");
+    log.forgetOnce();
+    const id = await store.saveMessage("s", "user", "two");
+    expect(await contents(store)).toEqual(["one", "two"]);
+    expect((await store.listMessages("s")).at(-1)?.id).toBe(id);
+    const turn = await store.beginTurn("s");
+    log.forgetOnce();
+    await turn.toolCall({ toolId: "t", name: "n", input: "{}" });
+    await turn.toolResult("t", 1);
+    await turn.finish();
+    expect(await store.lastAssistantMessage("s")).toMatchObject({
+      status: "finished",
+      parts: [{ output: 1 }],
+    });
+    await store.close();
+  });
+});
 
 describe("an append whose answer is lost after it was made", () => {
   it("fails, is there once, and the store goes on", () =>
@@ -69,7 +109,7 @@ describe("an append whose answer is lost after it was made", () => {
       async (store, log) => {
         log.inject({ kind: "answer-lost" }, WRITER);
         await expect(store.saveMessage("s", "user", "one")).rejects.toEqual(lost);
-        await store.beginTurn("s");
+        const turn = await store.beginTurn("s");
         const types = new Set<string>();
         const writer = (await store.unendedTurns())[0]?.writer.id;
         while (!types.has("WriterHeartbeat")) {
@@ -77,6 +117,9 @@ describe("an append whose answer is lost after it was made", () => {
           await new Promise((resolve) => setImmediate(resolve));
         }
         expect([...types]).toEqual(["WriterStarted", "WriterHeartbeat"]);
+        // No heartbeat comes after the turn, and one that was under way is in memory within the tick.
+        await turn.finish();
+        await new Promise((resolve) => setImmediate(resolve));
         expect(await missingCounts(log)).toEqual({});
       },
       { heartbeatMs: 5 },

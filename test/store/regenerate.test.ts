@@ -54,6 +54,14 @@ describe("regenerate", () => {
       await expect(store.selectBranch(id, 2)).rejects.toMatchObject({ code: "branch-not-found" });
     }));
 
+  it("writes nothing where the variant is selected already", () =>
+    withStore(async (store) => {
+      const id = await answered(store);
+      const { revision } = await store.readSession("s");
+      await store.selectBranch(id, 0);
+      expect((await store.readSession("s")).revision).toBe(revision);
+    }));
+
   it("leaves no branch of an answer that says nothing", () =>
     withStore(async (store) => {
       await store.saveMessage("s", "user", "question");

@@ -1,5 +1,5 @@
 import { getEventListeners } from "node:events";
-import { describe, expect, it } from "@jest/globals";
+import { describe, expect, it, jest } from "@jest/globals";
 import fc from "fast-check";
 import type { StoredPart, ToolPart } from "../../src/events/stored-part.ts";
 import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
@@ -126,6 +126,8 @@ describe("a turn", () => {
       await turn.flush();
       expect(await content(store, turn)).toBe('[{"kind":"text","text":"ok 😀!"}]');
       void turn.textDelta("\ud83d");
+      await turn.flush();
+      expect(await content(store, turn)).toBe('[{"kind":"text","text":"ok 😀!"}]');
       await turn.finish();
       expect(await content(store, turn)).toBe(JSON.stringify([{ kind: "text", text: "ok 😀!\ud83d" }]));
     }));
@@ -171,6 +173,35 @@ describe("a turn", () => {
       for (const text of texts) await turn.textDelta(text);
       await turn.finish();
       expect((await store.lastAssistantMessage("s")).parts).toEqual([{ kind: "text", text: texts.join("") }]);
+    }));
+
+  it("has no negative times where the clock is set back", () =>
+    withStore(async (store) => {
+      const turn = await store.beginTurn("s");
+      await turn.toolCall({ toolId: "t", name: "n", input: "{}" });
+      await turn.toolStarted("t");
+      void turn.textDelta("a");
+      const now = jest.spyOn(Date, "now").mockReturnValue(Date.now() - 60_000);
+      try {
+        void turn.textDelta("b");
+        await turn.toolResult("t", 1);
+        await turn.finish();
+      } finally {
+        now.mockRestore();
+      }
+      expect((await store.lastAssistantMessage("s")).parts[0]).toMatchObject({ duration_ms: 0 });
+      const marks = [];
+      for await (const { data } of store.log.readStream("conversation-s"))
+        marks.push(...Object.entries(data as object).filter(([name]) => name === "marks"));
+      expect(marks).toEqual([
+        [
+          "marks",
+          [
+            [0, expect.any(Number)],
+            [0, 1],
+          ],
+        ],
+      ]);
     }));
 
   it("sends a giant alone: with the deltas before it no append could hold it", () =>
@@ -262,6 +293,15 @@ describe("a turn that is lost", () => {
     ],
     ["loses its session", (store) => store.deleteSession("s")],
   ];
+
+  it("says why", () =>
+    withStore(async (store) => {
+      const turn = await store.beginTurn("s");
+      await store.deleteSession("s");
+      await expect(turn.flush()).rejects.toThrow(
+        /cannot go on: the session was deleted. Nothing was overwritten/,
+      );
+    }));
 
   it.each(causes)("fails when it %s, and overwrites nothing", (_what, act) =>
     withStore(async (store) => {

@@ -163,6 +163,25 @@ describe("toUIMessages", () => {
     ]);
   });
 
+  it("still asks the human whom a cut short turn had asked", async () => {
+    const turn = await store.beginTurn("s");
+    await turn.toolCall({ toolId: "t1", name: "read", input: "{}" });
+    await turn.toolApproval("t1", "requested", { approvalId: "a1" });
+    await turn.abort();
+    expect((await shown())[0]?.parts.at(-1)).toMatchObject({
+      state: "approval-requested",
+      approval: { id: "a1" },
+    });
+  });
+
+  it("shows a file by its address where it has one", async () => {
+    const file = { kind: "file", mediaType: "image/png", url: "https://example.org/a.png" };
+    await store.saveMessage("s", "user", [file]);
+    expect((await shown())[0]?.parts).toEqual([
+      { type: "file", mediaType: "image/png", url: "https://example.org/a.png" },
+    ]);
+  });
+
   it("shows a saved tool message as the result of its call", async () => {
     await store.saveMessage("s", "assistant", [call as StoredPart]);
     await store.saveMessage("s", "tool", [

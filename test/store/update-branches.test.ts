@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { RecordedEvent } from "../../src/log/event-log.ts";
 import type { ConversationStore } from "../../src/store/conversation-store.ts";
 import { anyText, propertyRuns } from "../support/arbitraries.ts";
-import { withStore } from "../support/memory-store.ts";
+import { withStore, withStores } from "../support/memory-store.ts";
 
 const text = (content: string): string => JSON.stringify([{ kind: "text", text: content }]);
 
@@ -14,6 +14,15 @@ async function eventsOf(store: ConversationStore): Promise<RecordedEvent[]> {
 }
 
 describe("updateBranches", () => {
+  it("takes for unchanged what the log says, and not what this store saw last", () =>
+    withStores(2, async (one, other) => {
+      const id = await one.appendAssistantStub("s");
+      await one.updateBranches(id, "[1]");
+      await other.updateBranches(id, "[2]");
+      await one.updateBranches(id, "[1]");
+      expect((await other.lastAssistantMessage("s")).content).toBe("[1]");
+    }));
+
   it("keeps only what changed: content as one splice, with its length", () =>
     withStore(async (store) => {
       const id = await store.appendAssistantStub("s");

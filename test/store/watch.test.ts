@@ -28,7 +28,8 @@ describe("watching a session", () => {
       const stub = await other.appendAssistantStub("s");
       await other.updateBranches(stub, "[1]", "", 0);
       await store.saveMessage("other", "user", "elsewhere");
-      await store.saveMessage("s-longer", "user", "elsewhere");
+      // More events than "s" has: their revisions must not pass for its.
+      for (let n = 0; n < 10; n++) await store.saveMessage("s-longer", "user", "elsewhere");
       await other.updateSession("s", { title: "T" });
       await store.replaceMessages("s", [{ keep: first }]);
       await store.deleteSession("s");
@@ -93,6 +94,62 @@ describe("watching a session", () => {
       expect(seen.findLast((change) => change.kind === "message" && change.message.id === id)).toMatchObject({
         message: { content: "x".repeat(50) },
       });
+    }));
+
+  it("tells a slow consumer of a new list alone, and not of what became of the old one's messages", () =>
+    withStore(async (store) => {
+      const seen: [string, number][] = [];
+      const id = await store.appendAssistantStub("s");
+      for await (const change of store.watch("s")) {
+        seen.push([change.kind, change.revision]);
+        if (change.kind === "messages") break;
+        if (change.kind !== "snapshot") continue;
+        await store.updateBranches(id, "[1]", "", 0);
+        await store.updateSession("s", { title: "T" });
+        await store.replaceMessages("s", [{ role: "user", content: "fresh" }]);
+        await firstValueFrom(store.watchMessages("s"));
+      }
+      expect(seen).toEqual([
+        ["snapshot", 0],
+        ["session", 2],
+        ["messages", 3],
+      ]);
+    }));
+
+  it("tells nothing with a signal that is aborted already", () =>
+    withStore(async (store) => {
+      await store.saveMessage("s", "user", "one");
+      for await (const change of store.watch("s", { signal: AbortSignal.abort() }))
+        expect(change).toBeUndefined();
+    }));
+
+  it("ends when its store is closed", () =>
+    withStores(2, async (store) => {
+      const kinds: string[] = [];
+      for await (const change of store.watch("s")) {
+        kinds.push(change.kind);
+        await store.close();
+      }
+      expect(kinds).toEqual(["snapshot"]);
+    }));
+
+  it("hands out what is the consumer's to change", () =>
+    withStore(async (store) => {
+      const [changes] = await watched(store, 3);
+      await store.saveMessage("s", "user", "one");
+      await store.updateSession("s", { metadata: { tags: ["a"] } });
+      const [, , change] = (await changes)!;
+      expect(change).toMatchObject({ kind: "session", metadata: { tags: ["a"] } });
+      const live: unknown[] = [];
+      for await (const next of store.watch("s")) {
+        if (next.kind === "snapshot") await store.updateSession("s", { title: "T" });
+        if (next.kind !== "session") continue;
+        live.push(structuredClone(next.metadata));
+        if (live.length === 2) break;
+        (next.metadata!["tags"] as string[]).push("mine");
+        await store.updateSession("s", { title: "U" });
+      }
+      expect(live).toEqual([{ tags: ["a"] }, { tags: ["a"] }]);
     }));
 
   it("passes the log's failure on", () =>
