@@ -83,7 +83,7 @@ async function print(
 function summary(report: SalvageReport, out: Output): string[] {
   const { isLossy, events, sessions, lostEvents, setAside, damages, damagedBytes, lostPositions } = report;
   const verdict = isLossy
-    ? out.style("red", lostEvents === 0 ? "something is lost" : `${plural(lostEvents, "event")} lost`)
+    ? out.style("red", lostEvents === 0 ? "something may be lost" : `${plural(lostEvents, "event")} lost`)
     : out.style("green", "nothing is lost");
   const damaged = damages.length === 0 ? "" : `; damage in ${count(damagedBytes)} bytes of the file's pages`;
   const lines = [

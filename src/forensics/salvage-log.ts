@@ -1,12 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { MESSAGE_IDS_STREAM, sessionOfStream } from "../events/conversation-event.ts";
 import type { EventLog, NewEvent } from "../log/event-log.ts";
-import type { RevisionRange, Xray } from "../log/sqlite/xray.ts";
+import type { RevisionRange, Xray, XrayDamage } from "../log/sqlite/xray.ts";
 import { EVENT_LOST, EVENT_SET_ASIDE, PlaceholderEvents } from "./placeholder-events.ts";
 import { SalvagedMessageIds } from "./salvage-message-ids.ts";
 import { SalvagedStream, type StreamLoss } from "./salvage-stream.ts";
 import { TransferBatch } from "./transfer-batch.ts";
 import { TransferPace, type TransferPaceOptions } from "./transfer-pace.ts";
+import { NumberSet } from "./verify-number-set.ts";
 
 /** What of a damaged log is in the new one. */
 export interface SalvagedEvents {
@@ -25,6 +26,8 @@ export interface SalvagedEvents {
   restoredBlocks: number;
 }
 
+/** No sound row spans more positions: what says so is damage itself. */
+const MOST_SPANNED = 1_000_000;
 /** Digits of an event's id before its counter. */
 const PREFIX_LENGTH = 24;
 
@@ -37,12 +40,14 @@ export class SalvagedLog {
   readonly #streams = new Map<string, SalvagedStream>();
   /** Newest revision of each stream in the new log. */
   readonly #revisions = new Map<string, number>();
+  readonly #positions = new NumberSet();
   #events = 0;
   #setAside = 0;
 
   constructor(xray: Xray, log: EventLog) {
     this.#xray = xray;
-    this.#batch = new TransferBatch(log);
+    // Until it is closed, which makes it safe, nobody takes it for a log.
+    this.#batch = new TransferBatch(log, "process");
     const prefix = randomUUID().slice(0, PREFIX_LENGTH);
     let count = 0;
     this.#placeholders = new PlaceholderEvents(() => prefix + (count++).toString(16).padStart(12, "0"));
@@ -56,6 +61,7 @@ export class SalvagedLog {
     for (const event of this.#xray.events()) {
       await pace.pass(event);
       head = event.position;
+      this.#positions.add(head);
       this.#messageIds.note(event);
       if (event.stream === MESSAGE_IDS_STREAM) continue;
       for (const each of this.#stream(event.stream).take(event)) await this.#append(event.stream, each);
@@ -67,6 +73,15 @@ export class SalvagedLog {
     await this.#writeMessageIds();
     await this.#batch.flush();
     return this.#report(highestPosition > head ? { from: head + 1, to: highestPosition } : null);
+  }
+
+  /** True where nothing tells that all events are there which the damaged row or page may have held. */
+  mayHide({ firstPosition, lastPosition }: XrayDamage): boolean {
+    if (firstPosition === undefined || lastPosition === undefined) return true;
+    if (lastPosition - firstPosition > MOST_SPANNED) return true;
+    for (let position = firstPosition; position <= lastPosition; position++)
+      if (!this.#positions.has(position)) return true;
+    return false;
   }
 
   #stream(name: string): SalvagedStream {

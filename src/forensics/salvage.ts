@@ -25,7 +25,7 @@ export interface SalvageReport extends SalvagedEvents {
   to: string;
   /** null where the file has lost it. */
   logId: string | null;
-  /** Anything is lost, set aside, or missed by verify in the new log. */
+  /** Anything is lost or set aside, missed by verify in the new log, or may have been in what cannot be read. */
   isLossy: boolean;
   /** What cannot be read in the file; its events may be there all the same, in another place of it. */
   damages: XrayDamage[];
@@ -107,9 +107,10 @@ async function writeNewLog(
   options: SalvageOptions,
 ): Promise<SalvageReport> {
   const log = await openEventLog(partial);
+  const salvaged = new SalvagedLog(xray, log);
   let written: SalvagedEvents;
   try {
-    written = await new SalvagedLog(xray, log).write({
+    written = await salvaged.write({
       signal: options.signal,
       onProgress: ({ position, head }) =>
         options.onProgress?.({ phase: "writing", done: position, total: head }),
@@ -123,11 +124,12 @@ async function writeNewLog(
     onProgress: ({ done, total }) => options.onProgress?.({ phase: "verifying", done, total }),
   });
   const damages = [...xray.damages];
+  const mayHide = damages.some((each) => salvaged.mayHide(each));
   const { setAside, lostEvents, lostPositions } = written;
   return {
     ...names,
     logId: xray.logId ?? null,
-    isLossy: setAside + lostEvents + findings.length > 0 || lostPositions !== null,
+    isLossy: setAside + lostEvents + findings.length > 0 || lostPositions !== null || mayHide,
     ...written,
     damages,
     damagedBytes: new Set(damages.map(({ page }) => page)).size * PAGE_BYTES,

@@ -1,5 +1,5 @@
 import { StateError, TurnlogError } from "../errors.ts";
-import type { EventLog, NewEvent } from "../log/event-log.ts";
+import type { Durability, EventLog, NewEvent } from "../log/event-log.ts";
 
 /** Events that wait to be appended together. */
 const MOST_EVENTS = 1_000;
@@ -27,6 +27,7 @@ const SEALING: ReadonlySet<string> = new Set(["TurnEnded", "WriterStopped"]);
  */
 export class TransferBatch {
   readonly #log: EventLog;
+  readonly #durability: Durability;
   readonly #mostUnitsInRun: number;
   #runs: Run[] = [];
   #events = 0;
@@ -34,8 +35,9 @@ export class TransferBatch {
   /** Events that are in the log by now: by this, and from before. */
   readonly counts = { appended: 0, alreadyThere: 0 };
 
-  constructor(log: EventLog) {
+  constructor(log: EventLog, durability: Durability = "power") {
     this.#log = log;
+    this.#durability = durability;
     this.#mostUnitsInRun = Math.floor(log.limits.maxAppendBytes * LIMIT_SHARE);
   }
 
@@ -58,7 +60,7 @@ export class TransferBatch {
     if (this.#events >= MOST_EVENTS || this.#units >= MOST_UNITS) await this.flush();
   }
 
-  /** Resolves when all that was added is in the log, safe from a loss of power. @throws {StateError} `target-changed` */
+  /** Resolves when all that was added is in the log, as durably as was asked for. @throws {StateError} `target-changed` */
   async flush(): Promise<void> {
     const runs = this.#runs;
     const last = runs.pop();
@@ -76,7 +78,7 @@ export class TransferBatch {
     const expected = after === -1 ? "no-stream" : after;
     const seal = SEALING.has(events.at(-1)?.type ?? "");
     try {
-      const result = await this.#log.append(stream, events, expected, { durability: "power", seal });
+      const result = await this.#log.append(stream, events, expected, { durability: this.#durability, seal });
       if (!result.ok) throw targetChanged(stream);
     } catch (error) {
       if (TurnlogError.isInstance(error) && error.code === "event-too-large") throw tooLarge(stream, error);

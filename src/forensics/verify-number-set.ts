@@ -55,6 +55,13 @@ export class NumberSet {
     return true;
   }
 
+  has(value: number): boolean {
+    if (this.#listed !== undefined) return this.#listed.has(value);
+    const bit = value % BITS_PER_CHUNK;
+    const byte = this.#chunks.get(Math.floor(value / BITS_PER_CHUNK))?.[bit >> 3] ?? 0;
+    return (byte & (1 << (bit & 7))) !== 0;
+  }
+
   /** In ascending order. */
   *values(): Generator<number> {
     if (this.#listed !== undefined) {

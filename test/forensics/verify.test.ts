@@ -7,7 +7,7 @@ import { checkSource } from "../../src/forensics/verify-check.ts";
 import { type FindingCode, Findings, type VerifyReport } from "../../src/forensics/verify-report.ts";
 import { LogSource } from "../../src/forensics/verify-source.ts";
 import { verifyStore } from "../../src/forensics/verify.ts";
-import type { JsonObject, JsonValue } from "../../src/log/event-log.ts";
+import type { JsonObject, JsonValue, RecordedEvent } from "../../src/log/event-log.ts";
 import { MemoryEventLog } from "../../src/log/memory-event-log.ts";
 import { Database } from "../../src/log/sqlite/engine.ts";
 import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
@@ -18,9 +18,13 @@ const TIME = 1_760_000_000_000;
 
 /** A log in memory that is written event by event, as no store would. */
 class HandWritten {
-  readonly log = new MemoryEventLog({});
+  readonly log: MemoryEventLog;
   #ids = 0;
   readonly #counters = new Map<string, number>();
+
+  constructor(log = new MemoryEventLog({})) {
+    this.log = log;
+  }
 
   async write(stream: string, type: string, data: JsonValue, more: JsonObject = {}): Promise<void> {
     const { id, writer = "w", ...metadata } = more;
@@ -220,6 +224,81 @@ describe("what verify finds in a log whose rows are sound", () => {
     const copied = await log.verify();
     expect(copied.findings).toEqual([]);
     expect(copied.notes.map(({ code }) => code)).toEqual(["partial-copy"]);
+  });
+});
+
+/** A log that gives some of its events as others than they were written. */
+class Misreading extends MemoryEventLog {
+  ofAll = (event: RecordedEvent): RecordedEvent | undefined => event;
+  ofStream = (event: RecordedEvent): RecordedEvent | undefined => event;
+
+  override async *readAll(): AsyncGenerator<RecordedEvent> {
+    for await (const event of super.readAll()) {
+      const read = this.ofAll(event);
+      if (read !== undefined) yield read;
+    }
+  }
+
+  override async *readStream(stream: string): AsyncGenerator<RecordedEvent> {
+    for await (const event of super.readStream(stream)) {
+      const read = this.ofStream(event);
+      if (read !== undefined) yield read;
+    }
+  }
+}
+
+type Misread = (event: RecordedEvent) => RecordedEvent | undefined;
+
+/** What is wrong with the order of a log, which no engine of ours would write. */
+const MISREAD: readonly [
+  what: string,
+  code: FindingCode,
+  misread: { ofAll?: Misread; ofStream?: Misread },
+][] = [
+  [
+    "positions that do not rise in the order of the whole log",
+    "position-not-rising",
+    { ofAll: (event) => (event.position === 3 ? { ...event, position: 1 } : event) },
+  ],
+  [
+    "positions that do not rise in a stream",
+    "position-not-rising",
+    { ofStream: (event) => (event.position === 4 ? { ...event, position: 2 } : event) },
+  ],
+  [
+    "a position that two events have",
+    "repeated-position",
+    { ofStream: (event) => (event.position === 4 ? { ...event, position: 1 } : event) },
+  ],
+  [
+    "a position beyond the log's end",
+    "position-above-head",
+    { ofStream: (event) => (event.position === 4 ? { ...event, position: 99 } : event) },
+  ],
+  [
+    "revisions out of their order",
+    "misplaced-event",
+    { ofStream: (event) => (event.position === 4 ? { ...event, revision: 0 } : event) },
+  ],
+  [
+    "an event that only the order of the whole log has",
+    "reads-disagree",
+    { ofStream: (event) => (event.position === 4 ? undefined : event) },
+  ],
+  [
+    "an event that only its stream has",
+    "reads-disagree",
+    { ofAll: (event) => (event.position === 4 ? undefined : event) },
+  ],
+];
+
+describe("what verify finds in a log that is read in another order", () => {
+  it.each(MISREAD)("finds %s", async (_, code, misread) => {
+    const log = new Misreading({});
+    await new HandWritten(log).begin();
+    Object.assign(log, misread);
+    const { findings } = await new HandWritten(log).verify();
+    expect(findings.map((each) => each.code)).toContain(code);
   });
 });
 

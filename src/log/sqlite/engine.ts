@@ -180,7 +180,9 @@ function withResultCode(error: unknown): unknown {
   // Of another realm's class, maybe: the driver is native.
   if (typeof error !== "object" || error === null || "errcode" in error || !("message" in error))
     return error;
-  const errcode = MESSAGES.get(String(error.message));
+  const message = String(error.message);
+  const isSchema = message.startsWith("malformed database schema");
+  const errcode = isSchema ? SQLITE_CORRUPT : MESSAGES.get(message);
   return errcode === undefined ? error : Object.assign(error, { errcode });
 }
 

@@ -101,6 +101,22 @@ export function cellOffsets(
   return { offsets, isSound };
 }
 
+const INTERIOR_TABLE_PAGE = 0x05;
+
+/** True for a page that only says where a table's leaves are: there is no row to look for. */
+export function isInteriorOfTable(page: Buffer, pageCount: number): boolean {
+  if (page[0] !== INTERIOR_TABLE_PAGE) return false;
+  const isPage = (number: number): boolean => number >= 1 && number <= pageCount;
+  const count = page.readUInt16BE(3);
+  const end = INTERIOR_HEADER_BYTES + count * 2;
+  if (end > PAGE_BYTES || !isPage(page.readUInt32BE(8))) return false;
+  for (let index = 0; index < count; index++) {
+    const offset = page.readUInt16BE(INTERIOR_HEADER_BYTES + index * 2);
+    if (offset < end || offset + 5 > PAGE_BYTES || !isPage(page.readUInt32BE(offset))) return false;
+  }
+  return true;
+}
+
 interface RecordHeader {
   readonly kind: RecordKind;
   readonly types: readonly number[];

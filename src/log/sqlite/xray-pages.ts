@@ -134,12 +134,28 @@ export function freePages(images: PageImages): Set<number> {
 /** Entries of five bytes on a page of the map that auto_vacuum keeps; the first such page is the second of the file. */
 const MAPPED_PAGES = Math.floor(PAGE_BYTES / 5);
 
+/** True for a page of that map, by its place and by what is in it. */
+export function isMap(bytes: Buffer, page: number): boolean {
+  if (!isMapPlace(page)) return false;
+  for (let entry = 0; entry < MAPPED_PAGES; entry++) if ((bytes[entry * 5] ?? 0) > 5) return false;
+  return true;
+}
+
+function isMapPlace(page: number): boolean {
+  return page >= 2 && (page - 2) % (MAPPED_PAGES + 1) === 0;
+}
+
+/** True for the first page of a database, whose only rows are its schema. */
+export function isFirstPage(bytes: Buffer): boolean {
+  return bytes.toString("latin1", 0, 16) === "SQLite format 3\0";
+}
+
 /** SQLite locks bytes of this page and never writes it. */
 const LOCK_PAGE = 2 ** 30 / PAGE_BYTES + 1;
 
 /** True for pages that may have nothing in them: SQLite's map from pages to what points at them, and its lock page. */
 export function mayBeEmpty(page: number): boolean {
-  return page === LOCK_PAGE || (page >= 2 && (page - 2) % (MAPPED_PAGES + 1) === 0);
+  return page === LOCK_PAGE || isMapPlace(page);
 }
 
 function openIfThere(path: string): number | undefined {

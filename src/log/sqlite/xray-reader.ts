@@ -7,10 +7,25 @@ import {
   decodeHotRow,
   decodePackedRow,
 } from "./stored-rows.ts";
-import { type Cell, type ReadPage, cellOffsets, indexCellAt, tableCellAt } from "./xray-cells.ts";
+import {
+  type Cell,
+  type ReadPage,
+  cellOffsets,
+  indexCellAt,
+  isInteriorOfTable,
+  tableCellAt,
+} from "./xray-cells.ts";
 import { type XrayDamage, XrayStream } from "./xray-index.ts";
 import { XrayNames } from "./xray-names.ts";
-import { PAGE_BYTES, type PageImage, type PageImages, freePages, mayBeEmpty } from "./xray-pages.ts";
+import {
+  PAGE_BYTES,
+  type PageImage,
+  type PageImages,
+  freePages,
+  isFirstPage,
+  isMap,
+  mayBeEmpty,
+} from "./xray-pages.ts";
 
 /** A packed row that fits no name that is known of its stream. */
 interface Orphan {
@@ -93,7 +108,10 @@ export class XrayReader {
       return index.isSound && index.offsets.every((offset) => indexCellAt(page, offset, read) !== undefined);
     }
     const table = cellOffsets(page, image.page, "table");
-    if (table === undefined) return false;
+    if (table === undefined)
+      return isInteriorOfTable(page, this.#images.pageCount) || isMap(page, image.page);
+    // The first page has the schema's table, whose rows are none of a log's.
+    if (isFirstPage(page)) return true;
     let unreadable = table.isSound ? 0 : 1;
     let isSound = table.isSound;
     for (const offset of table.offsets) {
@@ -101,8 +119,6 @@ export class XrayReader {
       if (taken === undefined) unreadable += 1;
       if (taken !== true) isSound = false;
     }
-    // The first page has the schema's table, whose rows are none of a log's.
-    if (image.page === 1) return false;
     if (unreadable > 0) this.#reportPage(image);
     return isSound;
   }

@@ -14,8 +14,8 @@ const BUSY_TIMEOUT_MS = 10_000;
 export async function structureProblems(path: string): Promise<string[]> {
   const opened = await openReadOnly(await resolveStorePath(path), BUSY_TIMEOUT_MS);
   try {
-    const check = opened.database.prepare(`PRAGMA integrity_check(${MOST_PROBLEMS})`);
-    const rows = await retryWhileBusy(path, BUSY_TIMEOUT_MS, () => check.all());
+    const sql = `PRAGMA integrity_check(${MOST_PROBLEMS})`;
+    const rows = await retryWhileBusy(path, BUSY_TIMEOUT_MS, () => opened.database.prepare(sql).all());
     return rows
       .map((row) => String(row[0]))
       .filter((problem) => problem !== "ok")

@@ -59,7 +59,7 @@ export async function openXray(path: string, options: XrayOptions = {}): Promise
   let images: PageImages | undefined;
   // The connection first: closing the file drops the locks of a connection that is still open.
   const close = (): void => {
-    snapshot?.close();
+    if (snapshot !== undefined) release(snapshot);
     images?.close();
   };
   try {
@@ -84,6 +84,15 @@ export async function openXray(path: string, options: XrayOptions = {}): Promise
   } catch (error) {
     close();
     throw error;
+  }
+}
+
+/** The transaction by itself: a connection whose statements are not collected yet would hold it on. */
+function release(snapshot: Database): void {
+  try {
+    snapshot.exec("ROLLBACK");
+  } finally {
+    snapshot.close();
   }
 }
 
