@@ -151,6 +151,25 @@ describe("a views file that is damaged", () => {
   });
 });
 
+describe("a views file that several find damaged at once", () => {
+  it("is set aside once, and they go on with one and the same new file", async () => {
+    const path = await newProjectedLog();
+    await writeFile(`${path}.views`, "no database at all, and long enough to be looked at".repeat(50));
+    await withLog(path, async (log) => {
+      const warnings: string[] = [];
+      const open = (): ReturnType<typeof openViews> =>
+        openViews(log, { path: `${path}.views`, onWarning: (message) => warnings.push(message) });
+      const all = await Promise.all([open(), open(), open(), open()]);
+      expect(warnings).toHaveLength(1);
+      const asides = (await readdir(join(path, ".."))).filter((file) => /\.damaged-[^.]*$/.test(file));
+      expect(asides.filter((file) => !/-(wal|shm)$/.test(file))).toHaveLength(1);
+      all[0]?.setHolder("rebuild", { pid: 1, since: 2 });
+      for (const views of all) expect(views.holder("rebuild")).toEqual({ pid: 1, since: 2 });
+      for (const views of all) views.close();
+    });
+  });
+});
+
 describe("views that do not fit the log", () => {
   const rebuiltBecause = async (path: string, reason: RegExp): Promise<void> => {
     const expected = await readAll(path, false);
