@@ -10,6 +10,7 @@ import { rebuildViews } from "../../src/projections/rebuild.ts";
 import { openConversationStore } from "../../src/store/conversation-store.ts";
 import { tempFolders } from "../log/sqlite/temp-folder.ts";
 import { expectRebuilt, makeHistory, project, withLog, withViews } from "./support/histories.ts";
+import { allEvents } from "./support/views-world.ts";
 
 const newFolder = tempFolders();
 const ROUNDS = process.env["TURNLOG_TEST_LONG"] === undefined ? 12 : 200;
@@ -192,6 +193,22 @@ describe("views that do not fit the log", () => {
     await copyFile(path, `${path}.older`);
     await makeHistory(path, 32, 30);
     await project(path);
+    await copyFile(`${path}.older`, path);
+    await rebuiltBecause(path, /made anew: the log lacks events that they hold/);
+  });
+
+  it("because the log has lost events that only rows beyond the checkpoint had seen are made anew", async () => {
+    const path = join(await newFolder(), "log.db");
+    await makeHistory(path, 31, 30);
+    await copyFile(path, `${path}.older`);
+    const older = await withLog(path, allEvents);
+    await makeHistory(path, 32, 30);
+    await project(path);
+    // As a projector leaves it that has written other sessions, and not yet one that streams.
+    await withViews(path, (views) => {
+      const { position, id } = older.at(-1) ?? { position: -1, id: "" };
+      views.database.prepare("UPDATE generations SET checkpoint = ?, checkpoint_event = ?").run(position, id);
+    });
     await copyFile(`${path}.older`, path);
     await rebuiltBecause(path, /made anew: the log lacks events that they hold/);
   });
