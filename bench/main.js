@@ -1,7 +1,7 @@
 /**
  * Measures turnlog beside what a user would pick instead, in one run on this machine:
  *
- *   npm run bench -- [--only NAME[:PARAMETER=VALUE…]]… [--rounds N] [--json] [--save FILE] [--dir FOLDER]
+ *   npm run bench -- [--only NAME[:PARAMETER=VALUE…]]… [--rounds N] [--quick] [--json] [--save FILE] [--dir FOLDER]
  *
  * Absolute times are this machine's and this minute's; the ratios within one run are what counts. Exits 1 where a
  * result was wrong, 2 for wrong usage. docs/performance.md says how each figure is taken.
@@ -9,20 +9,25 @@
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { runRounds } from "./harness/rounds.js";
+import { INSTALL_PEERS } from "./harness/peers.js";
 import { benchFolder, versions } from "./harness/surroundings.js";
 import { targetTable } from "./harness/table.js";
 import autopsy from "./workloads/autopsy.js";
 import findSplice from "./workloads/find-splice.js";
+import reads from "./workloads/reads.js";
 import rebuild from "./workloads/rebuild.js";
-import streamedTurn from "./workloads/streamed-turn.js";
+import manyTurns from "./workloads/many-turns.js";
+import oneTurn from "./workloads/one-turn.js";
+import startUp from "./workloads/start-up.js";
 
-const WORKLOADS = [autopsy, findSplice, streamedTurn, rebuild];
+const WORKLOADS = [oneTurn, manyTurns, reads, rebuild, startUp, autopsy, findSplice];
 
 function readArguments() {
   const { values } = parseArgs({
     options: {
       only: { type: "string", multiple: true },
       rounds: { type: "string" },
+      quick: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       save: { type: "string" },
       dir: { type: "string" },
@@ -31,17 +36,27 @@ function readArguments() {
   const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
   if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0))
     throw new Error(`--rounds takes a whole number above 0, not ${values.rounds}.`);
-  return { ...values, rounds, workloads: chosenWorkloads(values.only) };
+  const all = values.quick ? WORKLOADS.map(quick) : WORKLOADS;
+  return {
+    ...values,
+    rounds: rounds ?? (values.quick ? 1 : undefined),
+    workloads: chosenWorkloads(all, values.only),
+  };
 }
 
-/** `streamed-turn` is all its cases, `streamed-turn:pace=closed:sessions=100` those with both parameters. */
-function chosenWorkloads(only) {
-  if (only === undefined) return WORKLOADS;
+/** The same code on inputs that are too small to measure anything: does it run, and are the results right? */
+function quick(workload) {
+  return { ...workload, cases: workload.quickCases };
+}
+
+/** `one-turn` is all its cases, `one-turn:size=16 KB:durability=power` those with both parameters. */
+function chosenWorkloads(all, only) {
+  if (only === undefined) return all;
   const chosen = only.map((wanted) => {
     const [name, ...words] = wanted.split(":");
-    const workload = WORKLOADS.find((known) => known.name === name);
+    const workload = all.find((known) => known.name === name);
     if (workload === undefined) {
-      const known = WORKLOADS.map((each) => each.name).join(", ");
+      const known = all.map((each) => each.name).join(", ");
       throw new Error(`There is no workload "${name}"; known are ${known}.`);
     }
     const cases = workload.cases.filter(({ parameters }) =>
@@ -50,10 +65,14 @@ function chosenWorkloads(only) {
     if (cases.length === 0) throw new Error(`No case of ${name} has all of: ${words.join(", ")}.`);
     return { name, cases };
   });
-  return WORKLOADS.map((workload) => {
-    const wanted = new Set(chosen.filter(({ name }) => name === workload.name).flatMap(({ cases }) => cases));
-    return { ...workload, cases: workload.cases.filter((one) => wanted.has(one)) };
-  }).filter(({ cases }) => cases.length > 0);
+  return all
+    .map((workload) => {
+      const wanted = new Set(
+        chosen.filter(({ name }) => name === workload.name).flatMap(({ cases }) => cases),
+      );
+      return { ...workload, cases: workload.cases.filter((one) => wanted.has(one)) };
+    })
+    .filter(({ cases }) => cases.length > 0);
 }
 
 /** On a terminal one line that changes, elsewhere a line each. */
@@ -72,7 +91,13 @@ async function main() {
     process.stderr.write(`bench: ${error.message}\n`);
     return 2;
   }
-  const record = { date: new Date().toISOString(), versions: versions(), workloads: [] };
+  const notInstalled = missingCandidates(options.workloads);
+  if (notInstalled.length > 0) {
+    process.stderr.write(
+      `bench: not installed, and left out: ${notInstalled.join(", ")}. To install: ${INSTALL_PEERS}\n`,
+    );
+  }
+  const record = { date: new Date().toISOString(), versions: versions(), notInstalled, workloads: [] };
   try {
     for (const workload of options.workloads) {
       const results = await runRounds(workload, {
@@ -83,7 +108,7 @@ async function main() {
       const { text, targets } = workload.report(results);
       record.workloads.push({ name: workload.name, results, targets });
       if (process.stderr.isTTY) process.stderr.write("\r\u001b[2K");
-      if (!options.json) process.stdout.write(`${text}\n${targetTable(targets)}\n\n`);
+      if (!options.json) process.stdout.write(`${text}\n${withBlankLine(targetTable(targets))}`);
     }
   } catch (error) {
     process.stderr.write(`\nbench: ${error.message}\n`);
@@ -96,6 +121,16 @@ async function main() {
   if (options.json) process.stdout.write(json);
   else process.stdout.write(`${describe(record)}\n`);
   return 0;
+}
+
+const withBlankLine = (text) => (text === "" ? "" : `${text}\n\n`);
+
+/** Names of the candidates whose packages are not there. */
+function missingCandidates(workloads) {
+  const names = workloads.flatMap(({ cases, isAvailable = () => true }) =>
+    cases.filter(({ parameters }) => !isAvailable(parameters)).map(({ parameters }) => parameters.candidate),
+  );
+  return [...new Set(names)];
 }
 
 function describe({ date, versions: parts }) {

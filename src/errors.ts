@@ -6,6 +6,7 @@
 /** Survives two copies of the package in one process, where `instanceof` does not. */
 const MARKER = Symbol.for("turnlog.error");
 
+/** What an error carries beside its code and its message. */
 export interface TurnlogErrorOptions {
   /** The error underneath, when there is one. */
   cause?: unknown;

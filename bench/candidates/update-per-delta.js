@@ -1,11 +1,14 @@
 /**
- * The baseline: the original store's design. A plain table with a row per message; each delta is one UPDATE of the
- * whole content and a commit of its own. Same engine, WAL, synchronous=NORMAL.
+ * The baseline: the original store's design. A plain table with a row per message; each step is one UPDATE of the
+ * whole content and a commit of its own. Same engine as turnlog's.
  */
-import { DatabaseSync } from "@photostructure/sqlite";
+import { comparableParts } from "../harness/model-turn.js";
 import { GrowingContent } from "../harness/model-output.js";
+import { openDatabase, openForReading } from "./sqlite-file.js";
 
-const SCHEMA = `
+export const lostAtKill = "nothing";
+
+export const SCHEMA = `
   CREATE TABLE messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     session_id TEXT NOT NULL,
@@ -18,9 +21,8 @@ const SCHEMA = `
   CREATE INDEX messages_by_session ON messages (session_id, id);
 `;
 
-export async function open(path) {
-  const database = new DatabaseSync(path);
-  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+export async function open(folder, { durability }) {
+  const database = openDatabase(folder, durability);
   database.exec(SCHEMA);
   const insert = database.prepare(
     "INSERT INTO messages (session_id, role, content, created_at) VALUES (?, ?, ?, unixepoch()) RETURNING id",
@@ -33,11 +35,12 @@ export async function open(path) {
       insert.get(session, "user", user);
       const { id } = insert.get(session, "assistant", "[]");
       const content = new GrowingContent();
+      const set = (whole) => void update.run(whole, "", 0, id);
       return {
-        delta(text) {
-          update.run(content.append(text), "", 0, id);
-        },
-        async finish() {},
+        delta: (text) => set(content.text(text)),
+        toolCall: (call) => set(content.toolCall(call)),
+        toolResult: (_toolId, output) => set(content.toolResult(output)),
+        finish() {},
       };
     },
     async close() {
@@ -46,14 +49,14 @@ export async function open(path) {
   };
 }
 
-/** The contents of the session's answers, in order, read back from the closed file. */
-export async function answersIn(path) {
-  const database = new DatabaseSync(path, { readOnly: true });
+export async function answersIn(folder) {
+  const database = openForReading(folder);
   const select = database.prepare(
     "SELECT content FROM messages WHERE session_id = ? AND role = 'assistant' ORDER BY id",
   );
   return {
-    answers: async (session) => select.all(session).map(({ content }) => content),
+    answers: async (session) =>
+      select.all(session).map(({ content }) => comparableParts(JSON.parse(content))),
     close: async () => database.close(),
   };
 }

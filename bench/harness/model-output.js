@@ -38,21 +38,37 @@ export function modelDeltas(seed, count, characters) {
   );
 }
 
-/** What the message must hold at the end. */
-export function expectedContent(deltas) {
-  return JSON.stringify([{ kind: "text", text: deltas.join("") }]);
-}
-
 /**
- * The full content after each delta, for stores that are handed the whole: made in the cheapest way there is
- * (one copy, no serialising), so that what is measured is the store and not its caller.
+ * The full content after each step, for stores that are handed the whole: made in the cheapest way there is (one
+ * copy, no serialising of what is there), so that what is measured is the store and not its caller.
  */
 export class GrowingContent {
-  #content = '[{"kind":"text","text":""}]';
+  /** The parts that are complete, behind an opening bracket. */
+  #head = "[";
+  /** JSON of the part that grows, without what closes it. */
+  #growing = "";
+  #tool;
 
-  append(delta) {
-    const tail = '"}]';
-    this.#content = this.#content.slice(0, -tail.length) + JSON.stringify(delta).slice(1, -1) + tail;
-    return this.#content;
+  text(delta) {
+    if (this.#growing === "") this.#growing = `${this.#separator()}{"kind":"text","text":"`;
+    this.#growing += JSON.stringify(delta).slice(1, -1);
+    return `${this.#head}${this.#growing}"}]`;
+  }
+
+  toolCall({ toolId, name, input }) {
+    if (this.#growing !== "") this.#head += `${this.#growing}"}`;
+    this.#growing = "";
+    this.#tool = { kind: "tool", tool_id: toolId, name, input };
+    return `${this.#head}${this.#separator()}${JSON.stringify({ ...this.#tool, state: "input-available" })}]`;
+  }
+
+  toolResult(output) {
+    const part = JSON.stringify({ ...this.#tool, output, state: "output-available" });
+    this.#head += this.#separator() + part;
+    return `${this.#head}]`;
+  }
+
+  #separator() {
+    return this.#head === "[" ? "" : ",";
   }
 }

@@ -1,7 +1,7 @@
 /**
- * When a session hands over its next delta. Every delta is handed over in a turn of the event loop of its own, as
- * callbacks of a network stream are: a loop of resolved promises would never let a timer or a write through.
- * Plain callbacks, so that the driver costs little beside what it drives.
+ * When a session hands over its next delta: always one after the other, and never for long without a turn of the event
+ * loop, as with the callbacks of a network stream. A loop of resolved promises would never let a timer or a write
+ * through. Plain callbacks, so that the driver costs little beside what it drives.
  */
 
 /** Runs all steps that were handed in since, in one next turn of the event loop. */
@@ -19,8 +19,10 @@ function nextTurn() {
 }
 
 /** Closed loop: as soon as the store has taken the delta before. */
-function closedLoop() {
-  return { start() {}, schedule: nextTurn(), scheduledMs: () => 0 };
+function closedLoop(burst) {
+  const inNextTurn = nextTurn();
+  const schedule = (step, _session, delta) => (delta % burst === 0 ? inNextTurn(step) : step());
+  return { start() {}, schedule, scheduledMs: () => 0 };
 }
 
 /**
@@ -65,7 +67,11 @@ function paced(perSecond, sessions) {
   };
 }
 
-/** @param {number | undefined} deltasPerSecond for each session; undefined is the closed loop. */
-export function pacing(deltasPerSecond, sessions) {
-  return deltasPerSecond === undefined ? closedLoop() : paced(deltasPerSecond, sessions);
+/**
+ * @param {number | undefined} deltasPerSecond for each session; undefined is the closed loop.
+ * @param burst in the closed loop, how many deltas a turn of the event loop brings each session: a read from a socket
+ * brings several
+ */
+export function pacing(deltasPerSecond, sessions, burst = 1) {
+  return deltasPerSecond === undefined ? closedLoop(burst) : paced(deltasPerSecond, sessions);
 }

@@ -5,6 +5,7 @@ import { cpus, release, tmpdir, totalmem, type } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DatabaseSync } from "@photostructure/sqlite";
+import { peerVersions } from "./peers.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -46,6 +47,7 @@ export function versions() {
     v8: process.versions.v8,
     "@photostructure/sqlite": version(require.resolve("@photostructure/sqlite/package.json")),
     sqlite,
+    ...peerVersions(),
     system: `${type()} ${release()}`,
     processor: `${cpus().length} × ${cpus()[0]?.model.trim() ?? "unknown"}`,
     memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,

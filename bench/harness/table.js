@@ -26,31 +26,45 @@ export function withSpread(figure) {
   return min === max ? number(median) : `${number(median)} (${number(min)}–${number(max)})`;
 }
 
-/** A target that the figure of this run is held against; a figure that is not finite was not measured. */
-function target(what, value, wanted, holds) {
+/**
+ * A target that the figure of this run is held against, and an aim beyond it; a figure that is not finite was not
+ * measured.
+ */
+function target(what, value, sign, { wanted, aim }, isMet) {
   const isMeasured = Number.isFinite(value);
   return {
     what,
     value: isMeasured ? value : undefined,
-    target: wanted,
-    holds: isMeasured ? holds : undefined,
+    target: `${sign} ${wanted.toLocaleString("en")}`,
+    ...(aim === undefined
+      ? {}
+      : { aim: `${sign} ${aim.toLocaleString("en")}`, reachesAim: isMeasured ? isMet(aim) : undefined }),
+    holds: isMeasured ? isMet(wanted) : undefined,
   };
 }
 
-export function atLeast(what, value, least) {
-  return target(what, value, `≥ ${least}`, value >= least);
+export function atLeast(what, value, wanted, aim) {
+  return target(what, value, "≥", { wanted, aim }, (least) => value >= least);
 }
 
-export function below(what, value, limit) {
-  return target(what, value, `< ${limit}`, value < limit);
+export function below(what, value, wanted, aim) {
+  return target(what, value, "<", { wanted, aim }, (limit) => value < limit);
+}
+
+function verdict({ holds, reachesAim }) {
+  if (holds === undefined) return "not measured";
+  if (!holds) return "MISSED";
+  return reachesAim === undefined ? "holds" : reachesAim ? "reaches the aim" : "holds; aim missed";
 }
 
 export function targetTable(targets) {
-  const rows = targets.map(({ what, value, target, holds }) => [
-    what,
-    target,
-    number(value),
-    holds === undefined ? "not measured" : holds ? "holds" : "MISSED",
+  if (targets.length === 0) return "";
+  const rows = targets.map((each) => [
+    each.what,
+    each.target,
+    each.aim ?? "–",
+    number(each.value),
+    verdict(each),
   ]);
-  return table(["target", "wanted", "this run", ""], rows);
+  return table(["target", "wanted", "aim", "this run", ""], rows);
 }

@@ -135,4 +135,6 @@ const cases = [
   { parameters: { events: 1_000_000, sessions: 10_000 }, rounds: 1 },
 ];
 
-export default { name: "autopsy", rounds: 1, cases, run, report };
+const quickCases = [{ parameters: { events: 1_000, sessions: 100 } }];
+
+export default { name: "autopsy", rounds: 1, cases, quickCases, run, report };

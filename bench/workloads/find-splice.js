@@ -93,4 +93,6 @@ const cases = ["one-byte", "two-byte"].flatMap((characters) =>
   KILOBYTES.map((kilobytes) => ({ parameters: { kilobytes, characters } })),
 );
 
-export default { name: "find-splice", rounds: 3, cases, run, report };
+const quickCases = cases.filter(({ parameters }) => parameters.kilobytes === 1);
+
+export default { name: "find-splice", rounds: 3, cases, quickCases, run, report };

@@ -1,20 +1,30 @@
 /**
- * Making the views of a log anew: a log of a million events as agents make it. And what the views are for: the cost of
- * reading the newest 50 messages, and of listing sessions, beside sessions and logs of very different sizes.
+ * Reading a log of a million events from its start, as agents make it: the views made anew, all events folded in
+ * memory, peers that hold the same events doing the same, and the two limits: reading the file, and JSON.parse.
  */
 import { execFileSync } from "node:child_process";
+import { createReadStream, createWriteStream, readFileSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { openConversationStore, rebuildViews } from "../../dist/index.js";
+import { openConversationStore, openEventLog, rebuildViews } from "../../dist/index.js";
+import { LogFold, contentDigest } from "../harness/log-fold.js";
 import { measure } from "../harness/measure.js";
-import { spread } from "../harness/rounds.js";
-import { atLeast, below, number, table, withSpread } from "../harness/table.js";
+import { isInstalled } from "../harness/peers.js";
+import { report } from "./rebuild-report.js";
 
 const MAKE_LOG = fileURLToPath(new URL("rebuild-log.js", import.meta.url));
-const READS = 300;
+const LOG = "log.db";
+const LINES = "events.jsonl";
+const FACTS = "facts.json";
+/** Events handed to a peer together. */
+const IMPORT_BATCH = 20_000;
+/** emmett takes a minute for so many; a million would take ten. */
+const MOST_EMMETT_EVENTS = 100_000;
 
-/** In a process of its own: what making a log takes of memory is not what rebuilding it takes. */
-function makeLog(path, parameters) {
+/** In a process of its own: what making a log takes of memory is not what reading it takes. */
+export function makeLog(path, parameters) {
   const made = execFileSync(process.execPath, [MAKE_LOG, path, JSON.stringify(parameters)], {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "inherit"],
@@ -22,163 +32,203 @@ function makeLog(path, parameters) {
   return JSON.parse(made);
 }
 
-async function runRebuild(path, { events }) {
-  const { deltas } = makeLog(path, { events });
-  let report;
-  const measured = await measure(async (lap) => {
-    report = await rebuildViews(path);
+/** Makes the log, and the same events as JSON lines and in the peers' stores. */
+async function prepare(cases, folder) {
+  const path = join(folder, LOG);
+  makeLog(path, { events: Math.max(...cases.map(({ events }) => events)) });
+  const peers = await Promise.all(
+    cases.filter(({ candidate }) => candidate in PEERS).map((parameters) => openPeer(parameters, folder)),
+  );
+  const log = await openEventLog(path, { readOnly: true });
+  const lines = createWriteStream(join(folder, LINES));
+  const counts = { events: 0, deltas: 0, jsonBytes: 0 };
+  const fold = new LogFold();
+  const facts = {};
+  const partial = new Set(cases.filter(({ isPartial }) => isPartial).map(({ events }) => events));
+  for await (const { stream, type, data, metadata } of log.readAll()) {
+    const line = JSON.stringify({ stream, type, data, metadata });
+    counts.events += 1;
+    counts.deltas += deltasIn(data, metadata);
+    counts.jsonBytes += Buffer.byteLength(line);
+    fold.apply({ type, data });
+    if (!lines.write(`${line}\n`)) await once(lines, "drain");
+    for (const peer of peers) await peer.take({ stream, event: { type, data, metadata } });
+    if (partial.has(counts.events)) facts[counts.events] = { ...counts, digest: fold.digest() };
+  }
+  for (const { events, isPartial } of cases)
+    if (!isPartial) facts[events] ??= { ...counts, digest: fold.digest() };
+  lines.end();
+  await once(lines, "finish");
+  for (const peer of peers) await peer.close();
+  await log.close();
+  writeFileSync(join(folder, FACTS), JSON.stringify(facts));
+}
+
+function deltasIn(data, { cause }) {
+  return cause === "delta" ? (data.marks?.length ?? 1) : 0;
+}
+
+const PEERS = {
+  emmett: "../candidates/emmett-rebuild.js",
+  "node-event-storage": "../candidates/node-event-storage-rebuild.js",
+};
+
+/** `{take(event), close()}` of a peer's store in a folder of its own, which takes the first `events`. */
+async function openPeer({ candidate, isPartial, events }, folder) {
+  const own = join(folder, candidate);
+  await mkdir(own, { recursive: true });
+  const { openImport } = await import(PEERS[candidate]);
+  const store = await openImport(own);
+  let left = isPartial ? events : Infinity;
+  let batch = [];
+  const append = async () => {
+    if (batch.length > 0) await store.append(batch);
+    batch = [];
+  };
+  return {
+    async take(event) {
+      if (left-- > 0 && batch.push(event) === IMPORT_BATCH) await append();
+    },
+    async close() {
+      await append();
+      await store.close();
+    },
+  };
+}
+
+/** Each resolves with the digest of all contents, or with undefined where it makes none. */
+const CANDIDATES = {
+  async "turnlog rebuild"(shared, folder) {
+    const path = join(folder, LOG);
+    await copyFile(join(shared, LOG), path);
+    return {
+      work: () => rebuildViews(path),
+      digest: () => digestOfViews(path),
+    };
+  },
+
+  async "turnlog replay"(shared) {
+    const log = await openEventLog(join(shared, LOG), { readOnly: true });
+    const fold = new LogFold();
+    return {
+      async work() {
+        for await (const event of log.readAll()) fold.apply(event);
+      },
+      async digest() {
+        await log.close();
+        return fold.digest();
+      },
+    };
+  },
+
+  emmett: peer("emmett"),
+  "node-event-storage": peer("node-event-storage"),
+
+  async "JSON lines, read, parsed and folded"(shared) {
+    const fold = new LogFold();
+    return {
+      async work() {
+        for await (const line of linesOf(join(shared, LINES))) fold.apply(JSON.parse(line));
+      },
+      digest: () => fold.digest(),
+    };
+  },
+
+  async "limit, JSON.parse of the JSON lines"(shared) {
+    const lines = readFileSync(join(shared, LINES), "utf8").split("\n").slice(0, -1);
+    return parsing(lines);
+  },
+
+  /** What a rebuild hands to JSON.parse, and nothing else. */
+  async "limit, JSON.parse of the stored rows"(shared, folder) {
+    const path = join(folder, LOG);
+    await copyFile(join(shared, LOG), path);
+    return parsing(await textsParsedBy(() => rebuildViews(path)));
+  },
+
+  async "limit, reading the file"(shared) {
+    return {
+      async work() {
+        for await (const chunk of createReadStream(join(shared, LOG), { highWaterMark: 1 << 20 })) void chunk;
+      },
+    };
+  },
+};
+
+function peer(candidate) {
+  return async (shared) => {
+    const { openRebuild } = await import(PEERS[candidate]);
+    return openRebuild(join(shared, candidate), new LogFold());
+  };
+}
+
+function parsing(texts) {
+  return {
+    async work() {
+      for (const text of texts) JSON.parse(text);
+    },
+  };
+}
+
+async function textsParsedBy(work) {
+  const parse = JSON.parse;
+  const texts = [];
+  JSON.parse = (text, reviver) => {
+    texts.push(text);
+    return parse(text, reviver);
+  };
+  await work();
+  JSON.parse = parse;
+  return texts;
+}
+
+async function* linesOf(path) {
+  let rest = "";
+  for await (const chunk of createReadStream(path, { encoding: "utf8", highWaterMark: 1 << 20 })) {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop();
+    yield* lines;
+  }
+}
+
+async function digestOfViews(path) {
+  const store = await openConversationStore(path, { readOnly: true });
+  const messages = [];
+  for (const { id } of await store.listSessions({ limit: Infinity }))
+    messages.push(...(await store.listMessages(id, { limit: Infinity })));
+  await store.close();
+  return contentDigest(messages);
+}
+
+async function run({ candidate, events }, folder, shared) {
+  const facts = JSON.parse(readFileSync(join(shared, FACTS), "utf8"))[events];
+  const { work, digest } = await CANDIDATES[candidate](shared, folder);
+  const figures = await measure(async (lap) => {
+    await work();
     lap();
   });
-  // A second one beside the first's views: compared, and with JSON.parse under the clock.
-  const parse = JSON.parse;
-  let parseMs = 0;
-  JSON.parse = (text, reviver) => {
-    const start = performance.now();
-    const value = parse(text, reviver);
-    parseMs += performance.now() - start;
-    return value;
-  };
-  const cpu = process.cpuUsage();
-  const again = await rebuildViews(path, { verify: false });
-  const { user, system } = process.cpuUsage(cpu);
-  JSON.parse = parse;
-  const verified = await rebuildViews(path, { dryRun: true });
-  if (verified.verification.differingSessions !== 0) throw new Error("wrong result: the views differ");
-  return {
-    ...measured,
-    events: report.events,
-    deltas,
-    eventsPerSecond: report.events / (report.buildMs / 1000),
-    deltasPerSecond: deltas / (report.buildMs / 1000),
-    deltasPerCpuSecond: deltas / (measured.cpuMs / 1000),
-    parseShare: parseMs / ((user + system) / 1000),
-    verifyMs: verified.elapsedMs - verified.buildMs,
-    againMs: again.elapsedMs,
-  };
+  const found = await digest?.();
+  if (digest !== undefined && found !== facts.digest)
+    throw new Error(`wrong result: ${candidate} has other contents than were streamed`);
+  return { ...figures, ...facts };
 }
 
-async function runReads(path, parameters) {
-  makeLog(path, parameters);
-  await rebuildViews(path);
-  // One session in the cache: each read below begins at the views.
-  const store = await openConversationStore(path, { readOnly: true, cachedSessions: 1 });
-  await store.listMessages("long");
-  const page = [];
-  const list = [];
-  for (let read = 0; read < READS; read++) {
-    await store.countMessages("nobody");
-    let start = performance.now();
-    const messages = await store.listMessages("long", { limit: 50 });
-    page.push(performance.now() - start);
-    if (messages.length === 0) throw new Error("wrong result: no messages");
-    start = performance.now();
-    const sessions = await store.listSessions({ limit: 50 });
-    list.push(performance.now() - start);
-    if (sessions[0]?.id !== "long") throw new Error("wrong result: the newest session is another");
-  }
-  await store.close();
-  const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
-  return { pageMs: median(page), listMs: median(list) };
+/** The log holds at least so many events: all of them are read, but for a candidate that takes the first so many. */
+function cases(events) {
+  return Object.keys(CANDIDATES).map((candidate) =>
+    candidate === "emmett" && events > MOST_EMMETT_EVENTS
+      ? { parameters: { candidate, events: MOST_EMMETT_EVENTS, isPartial: true } }
+      : { parameters: { candidate, events } },
+  );
 }
 
-function run({ what, ...parameters }, folder) {
-  const path = join(folder, "log.db");
-  return what === "rebuild" ? runRebuild(path, parameters) : runReads(path, parameters);
-}
-
-function report(results) {
-  const measured = results.filter(({ rounds }) => rounds.length > 0);
-  const rebuilds = measured.filter(({ parameters }) => parameters.what === "rebuild");
-  const reads = measured.filter(({ parameters }) => parameters.what === "read");
-  const of = (rounds, figure) => withSpread(spread(rounds, figure));
-  const rebuildRows = rebuilds.map(({ parameters, rounds }) => [
-    number(parameters.events),
-    of(rounds, (figures) => figures.eventsPerSecond / 1000),
-    of(rounds, (figures) => figures.deltasPerSecond / 1000),
-    of(rounds, (figures) => figures.deltasPerCpuSecond / 1000),
-    of(rounds, (figures) => figures.parseShare * 100),
-    of(rounds, (figures) => figures.verifyMs / 1000),
-    of(rounds, (figures) => figures.peakRssBytes / 1e6),
-  ]);
-  const readRows = reads.map(({ parameters, rounds }) => [
-    `${number(parameters.sessionEvents)} events, ${number(parameters.sessions)} sessions`,
-    of(rounds, (figures) => figures.pageMs),
-    of(rounds, (figures) => figures.listMs),
-  ]);
-  const rebuildHead = [
-    "events",
-    "thousand events/s",
-    "thousand deltas/s",
-    "the same per CPU second",
-    "JSON.parse, % of CPU",
-    "verifying, s",
-    "peak RSS, MB",
-  ];
-  return {
-    text: [
-      "### Rebuilding the views",
-      "",
-      ...(rebuildRows.length > 0 ? [table(rebuildHead, rebuildRows), ""] : []),
-      ...(readRows.length > 0
-        ? [table(["session, log", "newest 50 messages, ms", "newest 50 sessions, ms"], readRows), ""]
-        : []),
-    ].join("\n"),
-    targets: [...rebuilds.flatMap(rebuildTargets), ...readTargets(reads)],
-  };
-}
-
-function rebuildTargets({ rounds }) {
-  const median = (figure) => spread(rounds, figure).median;
-  return [
-    atLeast(
-      "rebuild: deltas/s",
-      median(({ deltasPerSecond }) => deltasPerSecond),
-      500_000,
-    ),
-    below(
-      "rebuild: peak RSS, MB",
-      median(({ peakRssBytes }) => peakRssBytes / 1e6),
-      200,
-    ),
-  ];
-}
-
-function readTargets(reads) {
-  const find = (sessionEvents, sessions) =>
-    reads.find(
-      ({ parameters }) => parameters.sessionEvents === sessionEvents && parameters.sessions === sessions,
-    );
-  const ratio = (large, small, figure) =>
-    large && small && spread(large.rounds, figure).median / spread(small.rounds, figure).median;
-  const page = ({ pageMs }) => pageMs;
-  const list = ({ listMs }) => listMs;
-  // A session of 100 events has fewer than 50 messages: one of 10,000 is what a longer one compares with.
-  return [
-    below(
-      "newest 50 of 1,000,000 events: times 10,000 events",
-      ratio(find(1_000_000, 1), find(10_000, 1), page),
-      2,
-    ),
-    below(
-      "the same beside 100,000 sessions: times 1 session",
-      ratio(find(10_000, 100_000), find(10_000, 1), page),
-      2,
-    ),
-    below(
-      "list 50 of 100,000 sessions: times of 1,000",
-      ratio(find(10_000, 100_000), find(10_000, 1000), list),
-      2,
-    ),
-  ];
-}
-
-const cases = [
-  { parameters: { what: "rebuild", events: 1_000_000 } },
-  { parameters: { what: "read", sessionEvents: 100, sessions: 1 } },
-  { parameters: { what: "read", sessionEvents: 10_000, sessions: 1 } },
-  { parameters: { what: "read", sessionEvents: 1_000_000, sessions: 1 } },
-  { parameters: { what: "read", sessionEvents: 10_000, sessions: 1000 } },
-  { parameters: { what: "read", sessionEvents: 10_000, sessions: 100_000 } },
-];
-
-export default { name: "rebuild", rounds: 1, cases, run, report };
+export default {
+  name: "rebuild",
+  rounds: 3,
+  cases: cases(1_000_000),
+  quickCases: cases(2000),
+  isAvailable: ({ candidate }) => isInstalled(candidate),
+  prepare,
+  run,
+  report,
+};

@@ -28,23 +28,24 @@ Examples:
 
 async function copy(from: string, to: string, options: TransferFlags, context: CliContext): Promise<void> {
   const selection = await selectionOf(options);
-  const [{ copyLog }, { openEventLog }] = await Promise.all([
+  const [{ logSource, transfer }, { openEventLog }] = await Promise.all([
     import("../forensics/transfer.ts"),
     import("../log/open-event-log.ts"),
   ]);
-  // The reader first: without it no target is made.
-  const source = await openEventLog(from, { readOnly: true });
+  // The reader first: without what it is asked for no target is made.
+  const log = await openEventLog(from, { readOnly: true });
   try {
+    const source = await logSource(log, selection);
     const target = await openEventLog(to);
     try {
       const report = await runTransfer("copying", options.quiet === true, context, (running) =>
-        copyLog(source, target, selection, { ...running, as: options.as }),
+        transfer(source, target, { ...running, as: options.as }),
       );
       if (report !== undefined) await printReport(report, options, context);
     } finally {
       await target.close();
     }
   } finally {
-    await source.close();
+    await log.close();
   }
 }

@@ -24,17 +24,21 @@ export function defineDemo(program: Command, context: CliContext): void {
 const EXAMPLE = `
 Exit: 0 where all survived that had to.
 
-Example:
-  $ turnlog demo --store /tmp/demo.db`;
+Examples:
+  $ turnlog demo --store /tmp/demo.db
+  $ TURNLOG_STORE="esdb://localhost:2113?tls=false" turnlog demo`;
 
 async function demo(options: DemoCommandOptions, context: CliContext): Promise<void> {
   const { runDemo } = await import("./demo/run-demo.ts");
+  const { withoutCredentials } = await import("../log/open-event-log.ts");
   const url = storeUrl(options, context.env, DEMO_STORE);
   const isFromEnvironment = options.store === undefined && Boolean(context.env["TURNLOG_STORE"]);
   await runDemo(
     {
       storeUrl: url,
-      storeArguments: isFromEnvironment ? "" : ` --store ${shellWord(url)}`,
+      storeArguments: isFromEnvironment
+        ? ""
+        : ` --store ${shellWord(withoutCredentials(url, "USER:PASSWORD@"))}`,
       paceMs: options.pace,
     },
     context,

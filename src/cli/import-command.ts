@@ -1,5 +1,4 @@
-import { createReadStream } from "node:fs";
-import { access, constants } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import type { Command } from "commander";
 import { StoreError } from "../errors.ts";
 import type { CliContext } from "./cli-context.ts";
@@ -31,17 +30,17 @@ Examples:
 
 async function importExport(file: string, options: ImportFlags, context: CliContext): Promise<void> {
   const selection = await selectionOf(options);
-  const [{ importLines }, { openEventLog }] = await Promise.all([
+  const [{ exportSource, transfer }, { openEventLog }] = await Promise.all([
     import("../forensics/transfer.ts"),
     import("../log/open-event-log.ts"),
   ]);
+  const input = file === "-" ? context.streams.stdin : await openForReading(file);
   // Before a store is made for nothing.
-  if (file !== "-") await checkReadable(file);
+  const source = await exportSource(input, selection.sessions);
   const log = await openEventLog(storeUrl(options, context.env));
   try {
-    const input = file === "-" ? context.streams.stdin : createReadStream(file);
     const report = await runTransfer("importing", options.quiet === true, context, (running) =>
-      importLines(log, input, { ...running, as: options.as, sessions: selection.sessions }),
+      transfer(source, log, { ...running, as: options.as }),
     );
     if (report !== undefined) await printReport(report, options, context);
   } finally {
@@ -49,10 +48,11 @@ async function importExport(file: string, options: ImportFlags, context: CliCont
   }
 }
 
-async function checkReadable(file: string): Promise<void> {
+async function openForReading(path: string): Promise<AsyncIterable<Uint8Array>> {
   try {
-    await access(file, constants.R_OK);
+    const file = await open(path, "r");
+    return file.createReadStream();
   } catch (cause) {
-    throw new StoreError("cannot-open", `The export ${file} cannot be read: ${String(cause)}.`, { cause });
+    throw new StoreError("cannot-open", `The export ${path} cannot be read: ${String(cause)}.`, { cause });
   }
 }

@@ -26,9 +26,12 @@ export function terminalText(text: string): string {
 
 /** JSON that reads back the same and cannot act on a terminal: JSON.stringify leaves C1 and invisible characters as they are. */
 export function terminalJson(value: unknown, indent?: number): string {
-  return JSON.stringify(value, undefined, indent).replace(UNSAFE, (character) =>
-    character === "\n" ? "\n" : utf16Escape(character),
-  );
+  return terminalJsonText(JSON.stringify(value, undefined, indent));
+}
+
+/** The same for what is JSON text already. */
+export function terminalJsonText(json: string): string {
+  return json.replace(UNSAFE, (character) => (character === "\n" ? "\n" : utf16Escape(character)));
 }
 
 const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };

@@ -1,7 +1,7 @@
 import type { TransferProgress, TransferReport, TransferSelection } from "../forensics/transfer.ts";
 import { InvalidInputError } from "../errors.ts";
 import type { CliContext } from "./cli-context.ts";
-import { plural } from "./figures.ts";
+import { count, plural } from "./figures.ts";
 import { interruptible } from "./interruptible.ts";
 import { StepProgress } from "./step-progress.ts";
 import { terminalJson, terminalLine } from "./terminal-text.ts";
@@ -78,8 +78,8 @@ export async function printReport(
 ): Promise<void> {
   if (json === true) return out.line(terminalJson(report));
   if (quiet === true) return;
-  const { events, appended, sessions, renewedSessions } = report;
-  const there = events === appended ? "" : `; ${plural(events - appended, "other")} were there already`;
+  const { alreadyThere, appended, sessions, renewedSessions } = report;
+  const there = alreadyThere === 0 ? "" : `; ${count(alreadyThere)} were there already`;
   await out.line(`${plural(appended, "event")} appended, of ${plural(sessions, "session")}${there}.`);
   if (renewedSessions.length === 0) return;
   const names = renewedSessions.slice(0, 5).map((name) => JSON.stringify(name));

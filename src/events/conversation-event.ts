@@ -14,16 +14,20 @@ const epochMs = z.number();
 /** `[at, del, ins]`: at this UTF-16 unit, delete so many units, insert this text. */
 const splice = z.tuple([z.int().min(0), z.int().min(0), z.string()]);
 const splices = z.array(splice);
+/** A change of a text: at `at`, `del` units are replaced by `ins` (UTF-16 units). */
 export type Splice = z.infer<typeof splice>;
 
 /** `[ms since the mark before (the first: since the event's time), UTF-16 units of the inserted text]`. */
 const mark = z.tuple([z.number().min(0), z.int().min(0)]);
+/** A delta inside an event: ms since the one before, and UTF-16 units of the inserted text. */
 export type Mark = z.infer<typeof mark>;
 
 export const roleSchema = z.enum(["user", "assistant", "system", "tool"]);
+/** Who a message is from. */
 export type Role = z.infer<typeof roleSchema>;
 
 export const outcomeSchema = z.enum(["finished", "aborted", "failed", "interrupted"]);
+/** How a turn ended. */
 export type Outcome = z.infer<typeof outcomeSchema>;
 
 const metadataOfCaller = z.record(z.string(), z.unknown());
@@ -122,6 +126,7 @@ export const eventSchemas = {
   MessageIdsReserved: z.looseObject({ sessionId: z.string() }),
 } as const;
 
+/** The name of an event's type. */
 export type EventType = keyof typeof eventSchemas;
 
 /** A schema's fields without the index signature that "unknown fields are kept" brings along. */
@@ -133,6 +138,7 @@ type Known<T> = T extends readonly (infer Item)[]
     ? { [Key in keyof T as string extends Key ? never : Key]: Known<T[Key]> }
     : T;
 
+/** What an event of each type holds. */
 export interface EventData {
   MessageSaved: NewMessage;
   AssistantStubAppended: Known<z.infer<typeof eventSchemas.AssistantStubAppended>>;
@@ -172,6 +178,7 @@ export interface EventData {
   MessageIdsReserved: Known<z.infer<typeof eventSchemas.MessageIdsReserved>>;
 }
 
+/** A message that an event brings. */
 export interface NewMessage {
   messageId: number;
   role: Role;
@@ -181,18 +188,22 @@ export interface NewMessage {
   metadata?: Record<string, unknown> | undefined;
 }
 
+/** Messages that a replacement keeps: `count` of them from `keep` on. */
 export interface KeptMessages {
   keep: number;
   count?: number | undefined;
 }
 
+/** An entry of a replacement's list. */
 export type ReplacementEntry = KeptMessages | NewMessage;
 
+/** Why a turn failed or was aborted. */
 export interface TurnError {
   message: string;
   code?: string | undefined;
 }
 
+/** Where a writer runs: what tells whether it still lives. */
 export type WriterDescription = Known<z.infer<typeof eventSchemas.WriterStarted>>;
 
 export const causeSchema = z.enum([
@@ -209,6 +220,7 @@ export const causeSchema = z.enum([
   "compaction",
   "repair",
 ]);
+/** What an event was written for. */
 export type Cause = z.infer<typeof causeSchema>;
 
 export const metadataSchema = z.looseObject({
@@ -230,6 +242,7 @@ export const metadataSchema = z.looseObject({
   enc: z.looseObject({ alg: z.string(), keyId: z.string() }).optional(),
 });
 
+/** What every event carries beside its data. */
 export interface EventMetadata {
   v: number;
   writer: string;
@@ -266,6 +279,11 @@ export type EventDraft = {
 export function isStructural(type: string, cause: string | undefined): boolean {
   if (type === "BranchesUpdated") return cause !== "update" && cause !== "delta";
   return type !== "WriterHeartbeat" && type !== "WriterStopped";
+}
+
+/** True for events that need nothing before them: a truncated stream begins with one. */
+export function isSelfContained(type: string): boolean {
+  return type === "SessionDeleted" || type === "WriterStarted" || type === "WriterHeartbeat";
 }
 
 const CONVERSATION_PREFIX = "conversation-";

@@ -8,6 +8,7 @@ import { z } from "zod";
 
 export type ProviderMetadata = Record<string, Record<string, unknown>>;
 
+/** Tokens as the provider counted them. */
 export interface Usage {
   inputTokens?: number | undefined;
   outputTokens?: number | undefined;
@@ -21,11 +22,13 @@ interface PartExtras {
   providerMetadata?: ProviderMetadata | undefined;
 }
 
+/** Text. */
 export interface TextPart extends PartExtras {
   kind: "text";
   text: string;
 }
 
+/** What the model thought before it answered. */
 export interface ReasoningPart extends PartExtras {
   kind: "reasoning";
   text: string;
@@ -53,6 +56,7 @@ export interface StepPart extends PartExtras {
   usage?: Usage | undefined;
 }
 
+/** How far a tool call has come. */
 export type ToolState =
   | "input-streaming"
   | "input-available"
@@ -62,6 +66,7 @@ export type ToolState =
   | "output-error"
   | "output-denied";
 
+/** A tool call and what came of it. */
 export interface ToolPart extends PartExtras {
   kind: "tool";
   tool_id: string;
@@ -87,7 +92,9 @@ export interface UnknownPart {
   [key: string]: unknown;
 }
 
+/** A part of a kind that this version knows. */
 export type KnownPart = TextPart | ReasoningPart | FilePart | SourcePart | StepPart | ToolPart;
+/** A part of a message as it is stored; unknown kinds and keys are kept. */
 export type StoredPart = KnownPart | UnknownPart;
 
 export const usageSchema = z.looseObject({

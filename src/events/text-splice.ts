@@ -72,55 +72,68 @@ function sameEnd(a: string, b: string, known: number, length: number): boolean {
   return a.slice(a.length - length, a.length - known) === b.slice(b.length - length, b.length - known);
 }
 
+/** Text that has streamed in is joined when it has come to so many units: pieces of a few characters cost five times their text. */
+const JOINED_UNITS = 1024;
+
 /**
  * A string that takes splices in linear time altogether: it is kept in two halves around the place of the last
- * splice, so that text streaming in at one place is appended to the left half and nothing is copied.
+ * splice, so that text streaming in at one place is appended to the left half and nothing is copied twice.
  */
 export class SplicedText {
-  #left: string;
+  /** The left half: what is joined, and the newest pieces. */
+  #joined: string;
+  #newest = "";
   #right = "";
 
   constructor(text = "") {
-    this.#left = text;
+    this.#joined = text;
   }
 
   get length(): number {
-    return this.#left.length + this.#right.length;
+    return this.#joined.length + this.#newest.length + this.#right.length;
   }
 
   /** @throws {RangeError} where the splice reaches outside the text. */
   splice(at: number, del: number, ins: string): void {
-    if (at !== this.#left.length) this.#moveGap(at);
+    if (at !== this.#joined.length + this.#newest.length) this.#moveGap(at);
     if (del > 0) {
       if (del > this.#right.length) {
         throw new RangeError(`splice [${at}, ${del}] reaches beyond a text of ${this.length} units`);
       }
       this.#right = this.#right.slice(del);
     }
-    this.#left += ins;
+    this.#newest += ins;
+    if (this.#newest.length >= JOINED_UNITS) this.#join();
+  }
+
+  /** Looking at a character makes the engine put the pieces into one string, and lets go of them. */
+  #join(): void {
+    this.#newest.charCodeAt(0);
+    this.#joined += this.#newest;
+    this.#newest = "";
   }
 
   #moveGap(at: number): void {
     if (at < 0 || at > this.length) {
       throw new RangeError(`splice at ${at} is outside a text of ${this.length} units`);
     }
-    const text = this.#left + this.#right;
-    this.#left = text.slice(0, at);
+    const text = this.toString();
+    this.#joined = text.slice(0, at);
     this.#right = text.slice(at);
   }
 
   set(text: string): void {
-    this.#left = text;
-    this.#right = "";
+    this.#joined = text;
+    this.#newest = this.#right = "";
   }
 
   toString(): string {
-    if (this.#right !== "") {
+    if (this.#newest !== "" || this.#right !== "") {
       // Joined for good: the next read must not walk the pieces again.
-      this.#left += this.#right;
-      this.#right = "";
+      this.#joined += this.#newest + this.#right;
+      this.#newest = this.#right = "";
     }
-    return this.#left;
+    return this.#joined;
   }
 }
 

@@ -46,6 +46,7 @@ export interface AutopsyTurn {
   lastSecond: RecordedEvent[];
 }
 
+/** What was found. */
 export interface AutopsyReport {
   /** Crashed ones first, then unknown ones; among them the newest first. */
   turns: AutopsyTurn[];
@@ -54,6 +55,7 @@ export interface AutopsyReport {
   damage: Damage[];
 }
 
+/** Where to look. */
 export interface AutopsyOptions {
   /** Only this session; default all. */
   sessionId?: string | undefined;

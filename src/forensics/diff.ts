@@ -15,6 +15,7 @@ export type DiffChange =
   | { kind: "message-removed"; messageId: number; message: StoredMessage }
   | MessageChange;
 
+/** What became of one message. */
 export type MessageChange = { messageId: number } & (
   | { kind: "status"; from: string; to: string }
   | { kind: "branch"; from: Variants; to: Variants }

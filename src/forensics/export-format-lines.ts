@@ -7,8 +7,8 @@ export interface NumberedLine {
   readonly text: string;
   /** From 1. */
   readonly number: number;
-  /** Of the line's first byte. */
-  readonly offset: number;
+  /** Bytes from the beginning up to its end, its line end included. */
+  readonly endOffset: number;
   /** False for a last line that no line end follows: it may have been cut. */
   readonly isTerminated: boolean;
 }
@@ -24,16 +24,17 @@ export async function* numberedLines(
   let size = 0;
   let number = 1;
   let offset = 0;
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
+  const decoder = new TextDecoder("utf-8", { fatal: true });
   const take = (isTerminated: boolean): NumberedLine => {
+    const endOffset = offset + size + (isTerminated ? 1 : 0);
     try {
-      return { text: decoder.decode(Buffer.concat(pieces, size)), number, offset, isTerminated };
+      return { text: decoder.decode(Buffer.concat(pieces, size)), number, endOffset, isTerminated };
     } catch (cause) {
       throw damagedExport(number, "it is not UTF-8", cause);
     }
   };
   for await (const piece of input) {
-    const chunk = typeof piece === "string" ? Buffer.from(piece) : Buffer.from(piece);
+    const chunk = Buffer.from(piece);
     for (let from = 0; from < chunk.length;) {
       const newline = chunk.indexOf(0x0a, from);
       const to = newline === -1 ? chunk.length : newline;

@@ -28,8 +28,6 @@ export interface ExportEnd {
   readonly events: number;
 }
 
-export type ExportLine = ExportHeader | RecordedEvent | ExportEnd;
-
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** The JSON of an event's line, without its line end. */
@@ -62,24 +60,27 @@ function checksumOf({
   return crc32(JSON.stringify([stream, revision, position, recordedAt, id, type, data, metadata]));
 }
 
-/** @throws {DamageError} `damaged-export` naming the line, `newer-export` */
-export function parseExportLine(text: string, line: number): ExportLine {
+/** A line behind the header. @throws {DamageError} `damaged-export` naming the line */
+export function parseExportLine(text: string, line: number): RecordedEvent | ExportEnd {
+  const value = objectOf(text, line);
+  return value["end"] === true ? endOf(value, line) : eventOf(value, line);
+}
+
+function objectOf(text: string, line: number): JsonObject {
   let value: JsonValue;
   try {
     value = JSON.parse(text) as JsonValue;
   } catch (cause) {
     throw damagedExport(line, "it is no JSON", cause);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw damagedExport(line, "it is no JSON object");
-  if (line === 1) return headerOf(value);
-  if (value["end"] === true) return endOf(value, line);
-  return eventOf(value, line);
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+  throw damagedExport(line, "it is no JSON object");
 }
 
-function headerOf(value: JsonObject): ExportHeader {
-  const { format, version, logId, head, sessions, since } = value;
-  if (format !== EXPORT_FORMAT || typeof version !== "number")
+/** @throws {DamageError} `damaged-export`, `newer-export` */
+export function parseExportHeader(text: string): ExportHeader {
+  const { format, version, logId, head, sessions, since } = objectOf(text, 1);
+  if (format !== EXPORT_FORMAT || !isCount(version, 1))
     throw damagedExport(1, `it is not the header of an export ({"format":"${EXPORT_FORMAT}",…})`);
   if (version > EXPORT_VERSION) {
     throw new DamageError(
@@ -110,7 +111,7 @@ function eventOf(value: JsonObject, line: number): RecordedEvent {
     typeof stream === "string" &&
     isCount(revision) &&
     isCount(position) &&
-    typeof recordedAt === "number" &&
+    isCount(recordedAt) &&
     typeof id === "string" &&
     ID.test(id) &&
     typeof type === "string" &&
@@ -126,9 +127,19 @@ function eventOf(value: JsonObject, line: number): RecordedEvent {
     throw damagedExport(line, "its stream's name is none", cause);
   }
   const event: RecordedEvent = { stream, revision, position, recordedAt, id, type, data, metadata };
+  const checksum = checksumAt(event, line);
   // Lines that other programs have made or changed need have none.
-  if (crc !== undefined && crc !== checksumOf(event)) throw damagedExport(line, "its checksum is wrong");
+  if (crc !== undefined && crc !== checksum) throw damagedExport(line, "its checksum is wrong");
   return event;
+}
+
+function checksumAt(event: RecordedEvent, line: number): number {
+  try {
+    return checksumOf(event);
+  } catch (cause) {
+    // JSON.parse takes any depth, JSON.stringify what the stack holds.
+    throw damagedExport(line, "it is nested too deep", cause);
+  }
 }
 
 function isCount(value: JsonValue | undefined, least = 0): value is number {

@@ -1,6 +1,7 @@
 import { type Observable, type Subscription, filter, map } from "rxjs";
 import type { EventLog, LogSignal, RecordedEvent } from "../log/event-log.ts";
 
+/** Which events to follow, and from where. */
 export interface FollowOptions {
   /** Events above this position. */
   after: number;

@@ -11,6 +11,7 @@ export interface Amount {
   deltas: number;
 }
 
+/** What a log holds, and what takes how much of it. */
 export interface LogStats extends Amount {
   /** Sessions whose newest event is not their deletion. */
   sessions: number;
@@ -28,6 +29,7 @@ export interface LogStats extends Amount {
   days: ({ day: string } & Amount)[];
 }
 
+/** What to count. */
 export interface LogStatsOptions {
   /** How many of the biggest sessions. Default 10. */
   top?: number | undefined;

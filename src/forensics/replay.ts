@@ -61,6 +61,7 @@ export interface ReplayStep {
   changes: ReplayChange[];
 }
 
+/** A session's changes, step by step. */
 export interface Replay {
   sessionId: string;
   /** Which of how many turns it is, counted from 1; null where it is a range of the session. */

@@ -1,4 +1,4 @@
-import { StateError } from "../errors.ts";
+import { StateError, TurnlogError } from "../errors.ts";
 import type { EventLog, NewEvent } from "../log/event-log.ts";
 
 /** Events that wait to be appended together. */
@@ -31,8 +31,8 @@ export class TransferBatch {
   #runs: Run[] = [];
   #events = 0;
   #units = 0;
-  /** Events that are in the log by now. */
-  appended = 0;
+  /** Events that are in the log by now: by this, and from before. */
+  readonly counts = { appended: 0, alreadyThere: 0 };
 
   constructor(log: EventLog) {
     this.#log = log;
@@ -75,13 +75,27 @@ export class TransferBatch {
   async #append({ stream, events, after }: Run): Promise<void> {
     const expected = after === -1 ? "no-stream" : after;
     const seal = SEALING.has(events.at(-1)?.type ?? "");
-    const result = await this.#log.append(stream, events, expected, { durability: "power", seal });
-    if (!result.ok) throw targetChanged(stream);
-    this.appended += events.length;
+    try {
+      const result = await this.#log.append(stream, events, expected, { durability: "power", seal });
+      if (!result.ok) throw targetChanged(stream);
+    } catch (error) {
+      if (TurnlogError.isInstance(error) && error.code === "event-too-large") throw tooLarge(stream, error);
+      throw error;
+    }
+    this.counts.appended += events.length;
   }
 }
 
-export function targetChanged(stream: string): StateError {
+/** Nobody has used it wrongly: the source takes larger events than the target. */
+function tooLarge(stream: string, cause: TurnlogError): StateError {
+  return new StateError(
+    "event-too-large",
+    `An event of stream ${JSON.stringify(stream)} is larger than the target takes: ${cause.message} What was copied before is complete.`,
+    { cause, details: { stream } },
+  );
+}
+
+function targetChanged(stream: string): StateError {
   return new StateError(
     "target-changed",
     `Somebody else has written stream "${stream}" of the target meanwhile. What was copied before is complete; run it again to go on.`,

@@ -1,16 +1,13 @@
 import { StateError } from "../errors.ts";
 import { type EventData, type EventMetadata, conversationStream } from "../events/conversation-event.ts";
 import { eventCodec, eventDefinitions } from "../events/event-codec.ts";
-import type { EventLog, JsonObject, JsonValue, RecordedEvent } from "../log/event-log.ts";
+import type { JsonObject, JsonValue, RecordedEvent } from "../log/event-log.ts";
 import { newMessageIds, renewIds } from "../store/fork-ids.ts";
 import { nextInBlock } from "../store/message-ids.ts";
-import { type TransferStream, differs, newestOf } from "./transfer-align.ts";
-import type { TransferBatch } from "./transfer-batch.ts";
+import { type AlignmentServices, type TransferStream, differs } from "./transfer-align.ts";
 
 /** What copies under new ids need of the target. */
-export interface RenewalServices {
-  readonly log: EventLog;
-  readonly batch: TransferBatch;
+export interface RenewalServices extends AlignmentServices {
   readonly sourceLogId: string;
   /** An id for an event, unique in the target. */
   newEventId(): string;
@@ -19,8 +16,8 @@ export interface RenewalServices {
 }
 
 /**
- * Copies a session under new event and message ids; times stay, and `origin` says where each event came from. What a
- * run before has copied is met again, in step with the source: that tells which ids it was given.
+ * Copies a session under new event and message ids; times stay, and `origin` says where each event came from. What an
+ * earlier run has copied tells which ids it was given.
  */
 export class RenewedSession implements TransferStream {
   readonly #services: RenewalServices;
@@ -29,32 +26,24 @@ export class RenewedSession implements TransferStream {
   readonly #sourceStream: string;
   readonly #ids = new Map<number, number>();
   #lastId = 0;
-  /** What the target has of it already, while the source has not come as far. */
-  #copied: AsyncIterator<RecordedEvent> | undefined;
+  /** Ids that copies in the target have given, by the revision of their originals. */
+  readonly #givenIds = new Map<number, readonly number[]>();
   /** Source revision of the newest event in the target, -1 for none. */
-  #copiedTo: number;
+  #copiedTo = -1;
   /** Newest revision in the target, events that are on their way included. */
-  #revision: number;
+  #revision = -1;
   #offset: number | undefined;
 
-  private constructor(
-    services: RenewalServices,
-    sessionId: string,
-    sourceStream: string,
-    head: RecordedEvent | undefined,
-  ) {
+  private constructor(services: RenewalServices, sessionId: string, sourceStream: string) {
     this.#services = services;
     this.#sessionId = sessionId;
     this.#stream = conversationStream(sessionId);
     this.#sourceStream = sourceStream;
-    this.#revision = head?.revision ?? -1;
-    this.#copiedTo = (head && originOf(head)?.revision) ?? -1;
-    if (head !== undefined) this.#copied = services.log.readStream(this.#stream)[Symbol.asyncIterator]();
   }
 
-  /** True where the target's newest event is a copy of one of the source's stream, under a new id. */
-  static isCopy(head: RecordedEvent | undefined, sourceLogId: string, sourceStream: string): boolean {
-    const origin = head && originOf(head);
+  /** True where the event is a copy of one of the source's stream, under a new id. */
+  static isCopy(event: RecordedEvent, sourceLogId: string, sourceStream: string): boolean {
+    const origin = originOf(event);
     return origin?.logId === sourceLogId && origin.stream === sourceStream;
   }
 
@@ -64,36 +53,49 @@ export class RenewedSession implements TransferStream {
     sessionId: string,
     sourceStream: string,
   ): Promise<RenewedSession> {
-    const head = await newestOf(services.log, conversationStream(sessionId));
-    if (head !== undefined && !RenewedSession.isCopy(head, services.sourceLogId, sourceStream))
-      throw differs(conversationStream(sessionId));
-    return new RenewedSession(services, sessionId, sourceStream, head);
+    const session = new RenewedSession(services, sessionId, sourceStream);
+    await session.#readCopied();
+    return session;
+  }
+
+  async #readCopied(): Promise<void> {
+    const { log, sourceLogId } = this.#services;
+    for await (const copy of log.readStream(this.#stream)) {
+      const origin = originOf(copy);
+      const isNext = this.#offset === undefined || origin?.revision === copy.revision + this.#offset;
+      if (origin === undefined || !isNext || !RenewedSession.isCopy(copy, sourceLogId, this.#sourceStream))
+        throw differs(this.#stream);
+      this.#offset ??= origin.revision - copy.revision;
+      this.#copiedTo = origin.revision;
+      this.#revision = copy.revision;
+      const decoded = eventCodec.decode(copy);
+      const given = decoded === undefined ? [] : newMessageIds(decoded.type, decoded.data);
+      if (given.length > 0) this.#givenIds.set(origin.revision, given);
+    }
   }
 
   async take(event: RecordedEvent): Promise<void> {
-    if (event.revision <= this.#copiedTo) return this.#meetAgain(event);
+    if (event.revision <= this.#copiedTo) {
+      this.#services.batch.counts.alreadyThere += 1;
+      return this.#meetAgain(event);
+    }
     this.#offset ??= event.revision - this.#revision - 1;
     const copy = await this.#renewed(event);
     await this.#services.batch.add(this.#stream, copy, this.#revision);
     this.#revision += 1;
   }
 
-  async finish(): Promise<void> {
-    await this.#copied?.return?.();
+  finish(): Promise<void> {
+    return Promise.resolve();
   }
 
-  async #meetAgain(event: RecordedEvent): Promise<void> {
-    const next = await this.#copied?.next();
-    if (next === undefined || next.done === true) throw differs(this.#stream);
-    const copy = next.value;
-    const origin = originOf(copy);
-    if (origin?.id !== event.id || origin.logId !== this.#services.sourceLogId) throw differs(this.#stream);
-    this.#offset ??= event.revision - copy.revision;
-    const [before, after] = [event, copy].map((each) => eventCodec.decode(each));
-    if (before === undefined || after === undefined) return;
-    const newIds = newMessageIds(after.type, after.data);
-    for (const [index, id] of newMessageIds(before.type, before.data).entries())
-      this.#remember(id, newIds[index] ?? 0);
+  #meetAgain(event: RecordedEvent): void {
+    const given = this.#givenIds.get(event.revision);
+    if (given === undefined) return;
+    this.#givenIds.delete(event.revision);
+    const decoded = eventCodec.decode(event);
+    const ids = decoded === undefined ? [] : newMessageIds(decoded.type, decoded.data);
+    for (const [index, id] of ids.entries()) this.#remember(id, given[index] ?? 0);
   }
 
   async #renewed(event: RecordedEvent): Promise<{

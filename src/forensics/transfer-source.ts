@@ -20,29 +20,45 @@ export interface TransferSource {
   readonly logId: string;
   /** Position up to which there is anything. */
   readonly head: number;
-  /** All events, the stream `message-ids` first and whole, each stream in order of revision. */
+  /** All events, the stream `message-ids` first and whole, each stream in order of revision. To be called once. */
   events(): AsyncIterable<RecordedEvent>;
 }
 
-/** A log's selected events, as it stands now: what comes later is left for the next time. */
-export async function sourceOf(log: EventLog, selection: TransferSelection = {}): Promise<TransferSource> {
-  const head = await log.head();
-  return { logId: log.logId, head, events: () => eventsOf(log, head, selection) };
+/**
+ * A log's selected events, as it stands now: what comes later is left for the next time.
+ * @throws {NotFoundError} `session-not-found`
+ */
+export async function logSource(log: EventLog, selection: TransferSelection = {}): Promise<TransferSource> {
+  return logSourceTo(log, await log.head(), selection);
 }
 
-/** The same each time, for the same head: an export that was cut short goes on with it. */
-export async function* eventsOf(
+/** The same as it stood at a position: gives the same events each time, unless some have been truncated since. */
+export async function logSourceTo(
   log: EventLog,
   head: number,
   selection: TransferSelection,
-): AsyncGenerator<RecordedEvent> {
+): Promise<TransferSource> {
   const streams = await selectStreams(log, head, selection);
+  // A few streams: the rest of the log need not be read.
+  const areFew = streams !== undefined && selection.since === undefined;
+  const events = areFew ? () => eventsOfEach(log, head, streams) : () => eventsOfAll(log, head, streams);
+  return { logId: log.logId, head, events };
+}
+
+async function* eventsOfEach(
+  log: EventLog,
+  head: number,
+  streams: ReadonlySet<string>,
+): AsyncGenerator<RecordedEvent> {
+  for (const stream of [MESSAGE_IDS_STREAM, ...streams]) yield* upTo(head, log.readStream(stream));
+}
+
+async function* eventsOfAll(
+  log: EventLog,
+  head: number,
+  streams: ReadonlySet<string> | undefined,
+): AsyncGenerator<RecordedEvent> {
   yield* upTo(head, log.readStream(MESSAGE_IDS_STREAM));
-  if (selection.since === undefined && streams !== undefined) {
-    // A few streams: the rest of the log need not be read.
-    for (const stream of streams) yield* upTo(head, log.readStream(stream));
-    return;
-  }
   for await (const event of upTo(head, log.readAll())) {
     if (event.stream === MESSAGE_IDS_STREAM) continue;
     if (streams === undefined || streams.has(event.stream)) yield event;
@@ -74,7 +90,7 @@ async function selectStreams(
     for (const sessionId of sessions) {
       const stream = conversationStream(sessionId);
       for await (const event of upTo(head, log.readStream(stream))) found.take(event);
-      if (!found.has(stream)) throw sessionNotFound(sessionId);
+      if (!found.has(stream)) throw sessionNotFound(sessionId, "log");
     }
   }
   return found.streams(since ?? -Infinity);
@@ -104,8 +120,8 @@ class SelectedSessions {
   }
 }
 
-function sessionNotFound(sessionId: string): NotFoundError {
-  return new NotFoundError("session-not-found", `The log has no session ${JSON.stringify(sessionId)}.`, {
+export function sessionNotFound(sessionId: string, where: "log" | "export"): NotFoundError {
+  return new NotFoundError("session-not-found", `The ${where} has no session ${JSON.stringify(sessionId)}.`, {
     details: { sessionId },
   });
 }

@@ -8,6 +8,7 @@ import { parseBranches } from "../projections/message-branches.ts";
 import { type MessageStatus, toStoredMessage } from "../projections/stored-message.ts";
 import type { ModelMessage } from "../store/model-message-types.ts";
 import { toModelMessages } from "../store/model-messages.ts";
+import { lossOf } from "./placeholder-events.ts";
 import { endOfEvent, marksOf, startedTurnOf, turnOfEvent } from "./event-times.ts";
 
 /** How much of a turn's end is kept event by event, ms. */
@@ -66,8 +67,9 @@ async function traceOnce(
     if (!TurnlogError.isInstance(error)) throw error;
     damage = error;
   }
-  const { unfoldable } = tracer;
-  return { turns: tracer.finish(), damage: unfoldable?.error ?? damage, unfoldable: unfoldable?.revision };
+  const { unfoldable, loss } = tracer;
+  const error = unfoldable?.error ?? damage ?? loss;
+  return { turns: tracer.finish(), damage: error, unfoldable: unfoldable?.revision };
 }
 
 /** A turn being followed. */
@@ -88,9 +90,16 @@ class TurnTracer {
   /** The first event that cannot be read or applied. */
   unfoldable: { revision: number; error: Error } | undefined;
 
+  #loss: Error | undefined;
+
   constructor(turnIds: ReadonlySet<string>, foldBefore = Infinity) {
     this.#turnIds = turnIds;
     this.#foldBefore = foldBefore;
+  }
+
+  /** What the log had lost before it was salvaged. */
+  get loss(): Error | undefined {
+    return this.#loss;
   }
 
   take(stored: RecordedEvent): void {
@@ -106,7 +115,10 @@ class TurnTracer {
     if (this.unfoldable !== undefined || stored.revision >= this.#foldBefore) return;
     try {
       const event = eventCodec.decode(stored);
-      if (event === undefined) return skipEvent(this.#state, stored);
+      if (event === undefined) {
+        this.#loss ??= lossOf(stored);
+        return skipEvent(this.#state, stored);
+      }
       this.#takeDown(event, turnId);
       this.#answers.before(this.#state, event);
       applyEvent(this.#state, event);

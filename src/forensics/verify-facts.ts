@@ -1,9 +1,8 @@
 import { BLOCK_SIZE } from "../store/message-ids.ts";
 import type { RecordedEvent } from "../log/event-log.ts";
+import { EventIdSet } from "./event-id-set.ts";
 import { NumberSet } from "./verify-number-set.ts";
 import type { Findings } from "./verify-report.ts";
-
-const PREFIX_LENGTH = 24;
 
 interface WriterFacts {
   readonly counters: NumberSet;
@@ -19,13 +18,16 @@ interface WriterFacts {
 export class LogFacts {
   readonly #findings: Findings;
   readonly #positions = new NumberSet();
-  readonly #ids = new Map<string, NumberSet>();
+  readonly #ids = new EventIdSet();
   readonly #writers = new Map<string, WriterFacts>();
   /** Session of each block of message ids. */
   readonly #blocks = new Map<number, string>();
   readonly #sessions = new Set<string>();
   /** Truncated events of sessions: of any writers. */
   #purged = 0;
+  #lost = 0;
+  /** Sessions came here that had been truncated before: nobody knows how many events they had. */
+  #isPartialCopy = false;
 
   constructor(findings: Findings) {
     this.#findings = findings;
@@ -37,14 +39,7 @@ export class LogFacts {
     if (!this.#positions.add(position)) {
       this.#findings.add("repeated-position", `Two events have position ${position}.`, event);
     }
-    const prefix = id.slice(0, PREFIX_LENGTH);
-    let counters = this.#ids.get(prefix);
-    if (counters === undefined) {
-      counters = new NumberSet();
-      this.#ids.set(prefix, counters);
-    }
-    const counter = Number.parseInt(id.slice(PREFIX_LENGTH), 16);
-    if (Number.isSafeInteger(counter) && counters.add(counter)) return;
+    if (this.#ids.add(id)) return;
     this.#findings.add("repeated-event-id", `Two events have the id ${id}, or it is no id.`, event);
   }
 
@@ -63,9 +58,20 @@ export class LogFacts {
     facts.truncated = truncated;
   }
 
+  /** @param writer undefined for a session: its events were any writers' */
+  takeCopyOfTruncated(writer: string | undefined): void {
+    if (writer === undefined) this.#isPartialCopy = true;
+    else this.#writer(writer).isCopied = true;
+  }
+
   takeSession(sessionId: string, truncated: number): void {
     this.#sessions.add(sessionId);
     this.#purged += truncated;
+  }
+
+  /** Events that were lost before the log was salvaged: of any writers. */
+  takeLost(count: number): void {
+    this.#lost += count;
   }
 
   takeBlock(block: number, sessionId: string): void {
@@ -98,18 +104,19 @@ export class LogFacts {
     for (const [writer, { counters, hasStream, truncated, isCopied }] of this.#writers) {
       const missing = counters.largest + 1 - counters.size - truncated;
       if (missing <= 0) continue;
-      if (!hasStream || isCopied || elsewhere > 0) unexplained += missing;
+      if (!hasStream || isCopied || this.#isPartialCopy || elsewhere > 0) unexplained += missing;
       else holes.push({ writer, missing, ranges: rangesOf(counters) });
     }
     if (unexplained > 0) {
       this.#findings.note(
         "partial-copy",
-        `Writers counted ${unexplained} more events: the log holds copies of sessions without the others, or sessions named in message-ids never had a message (${elsewhere}).`,
+        `Writers counted ${unexplained} more events: the log holds copies of sessions without the others, or of such as had been truncated, or sessions named in message-ids never had a message (${elsewhere}).`,
       );
     }
     const total = holes.reduce((sum, { missing }) => sum + missing, 0);
-    if (total > 0 && total <= this.#purged) {
-      this.#findings.note("purged-events", `Writers counted ${total} events that have been purged since.`);
+    if (total > 0 && total <= this.#purged + this.#lost) {
+      const why = this.#lost === 0 ? "purged since" : "lost before it was salvaged, or purged";
+      this.#findings.note("purged-events", `Writers counted ${total} events that have been ${why}.`);
       return;
     }
     for (const { writer, missing, ranges } of holes) {

@@ -20,6 +20,7 @@ export class SessionVerifier {
   #state = emptyState();
   /** False behind damage: what the events are to be applied to is not known. */
   #isFolding = true;
+  #lacksEvents = false;
   readonly #knownCalls = new Set<string>();
 
   constructor(sessionId: string, facts: LogFacts, findings: Findings) {
@@ -36,6 +37,11 @@ export class SessionVerifier {
   /** Events before the next one are lost, or cannot be read. */
   interrupt(): void {
     this.#isFolding = false;
+  }
+
+  /** Some of its events are known to be lost: a call may have been among them. */
+  lackEvents(): void {
+    this.#lacksEvents = true;
   }
 
   skip(event: { revision: number }): void {
@@ -123,6 +129,7 @@ export class SessionVerifier {
   }
 
   #reportResult(event: ConversationEvent, toolId: string): void {
+    if (this.#lacksEvents) return;
     const what = `The result of tool call ${JSON.stringify(toolId)} has no call before it.`;
     this.#findings.add("result-without-call", what, event);
   }

@@ -1,20 +1,19 @@
 import { TurnlogError } from "../errors.ts";
-import { type ConversationEvent, MESSAGE_IDS_STREAM, sessionOfStream } from "../events/conversation-event.ts";
+import {
+  type ConversationEvent,
+  MESSAGE_IDS_STREAM,
+  isSelfContained,
+  sessionOfStream,
+} from "../events/conversation-event.ts";
 import { eventCodec } from "../events/event-codec.ts";
-import type { RecordedEvent } from "../log/event-log.ts";
+import type { JsonObject, RecordedEvent } from "../log/event-log.ts";
+import { EVENT_LOST, EVENT_SET_ASIDE, type LostEvents, type SetAsideEvent } from "./placeholder-events.ts";
 import type { LogFacts } from "./verify-facts.ts";
 import type { Findings } from "./verify-report.ts";
 import { SessionVerifier } from "./verify-session.ts";
 import type { SurveyedStream } from "./verify-source.ts";
 
 const WRITER_PREFIX = "writer-";
-
-/** Events that need nothing before them: a truncated stream begins with one. */
-const SELF_CONTAINED: ReadonlySet<string> = new Set(["SessionDeleted", "WriterStarted", "WriterHeartbeat"]);
-
-/** What salvage puts in the place of events that a file has lost, and of those that can be applied to nothing. */
-export const EVENT_LOST = "EventLost";
-export const EVENT_SET_ASIDE = "EventSetAside";
 
 /** Takes one stream's events, in order of revision. */
 export class StreamVerifier {
@@ -28,6 +27,7 @@ export class StreamVerifier {
   #count = 0;
   #truncated = 0;
   #isFork = false;
+  #isCopyOfTruncated = false;
   #lost = 0;
   #setAside = 0;
 
@@ -57,11 +57,8 @@ export class StreamVerifier {
     this.#position = event.position;
     this.#count += 1;
     if (event.type === "SessionForked") this.#isFork = true;
-    if (event.type === EVENT_LOST) this.#lost += 1;
-    if (event.type === EVENT_SET_ASIDE) this.#setAside += 1;
-    const { writer, n } = event.metadata;
-    if (typeof writer === "string" && Number.isSafeInteger(n) && Number(n) >= 0)
-      this.#facts.takeCounter(event, writer, Number(n), this.#isFork);
+    this.#takePlaceholder(event);
+    this.#takeCounter(event, event.metadata);
     let decoded: ConversationEvent | undefined;
     try {
       decoded = eventCodec.decode(event);
@@ -87,6 +84,7 @@ export class StreamVerifier {
     if (this.#session !== undefined && this.#count > 0)
       this.#facts.takeSession(sessionOfStream(name) ?? "", this.#truncated);
     if (this.#writer !== undefined) this.#facts.takeOwnStream(this.#writer, this.#truncated);
+    if (this.#isCopyOfTruncated) this.#facts.takeCopyOfTruncated(this.#writer);
     this.#session?.finish();
     if (this.#lost > 0)
       this.#findings.note(
@@ -108,11 +106,37 @@ export class StreamVerifier {
     );
   }
 
+  #takeCounter(event: RecordedEvent, { writer, n }: JsonObject): void {
+    if (typeof writer === "string" && Number.isSafeInteger(n) && Number(n) >= 0)
+      this.#facts.takeCounter(event, writer, Number(n), this.#isFork);
+  }
+
+  #takePlaceholder(event: RecordedEvent): void {
+    const { type, data } = event;
+    if (type === EVENT_SET_ASIDE) {
+      this.#setAside += 1;
+      const { metadata } = data as unknown as Partial<SetAsideEvent>;
+      this.#takeCounter(event, metadata ?? {});
+    }
+    if (type !== EVENT_LOST) return;
+    const { reason, from = 0, to = 0 } = data as unknown as LostEvents;
+    if (reason === "truncation") {
+      this.#isCopyOfTruncated = true;
+      return;
+    }
+    this.#lost += to - from + 1;
+    this.#session?.lackEvents();
+    this.#facts.takeLost(to - from + 1);
+  }
+
   #checkRevision(event: RecordedEvent): void {
     const { revision, type, stream } = event;
     const isFirst = this.#count === 0;
+    // No writer begins its stream so: it had been truncated before it was copied.
+    if (isFirst && revision === 0 && isSelfContained(type) && type !== "WriterStarted")
+      this.#isCopyOfTruncated = true;
     if (revision === this.#revision + 1) return;
-    if (isFirst && SELF_CONTAINED.has(type) && (this.#stream.firstRevision ?? revision) === revision) {
+    if (isFirst && isSelfContained(type) && (this.#stream.firstRevision ?? revision) === revision) {
       this.#truncated = revision;
       return;
     }

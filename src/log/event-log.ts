@@ -3,6 +3,7 @@ import type { ExpectedRevision } from "./expected-revision.ts";
 
 /** A value that survives `JSON.parse(JSON.stringify(value))` unchanged. Strings are any UTF-16, lone surrogates and NUL included. */
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
+/** A JSON object. */
 export type JsonObject = { [key: string]: JsonValue };
 
 /** An event as handed to `append`. The log keeps it exactly; what it means is not the log's business. */
@@ -28,6 +29,7 @@ export interface RecordedEvent extends NewEvent {
 /** `process`: survives kill -9 of the process. `power`: survives loss of power as well. */
 export type Durability = "process" | "power";
 
+/** What goes with an append. */
 export interface AppendOptions {
   /** What must hold before the append resolves. Default: `process`. */
   durability?: Durability;
@@ -40,6 +42,7 @@ export type AppendResult =
   | { readonly ok: true; readonly revision: number; readonly position: number }
   | { readonly ok: false; readonly actualRevision: number };
 
+/** Which part of a stream to read. */
 export interface ReadStreamOptions {
   /** First revision to return, inclusive. Default: the oldest (forwards) or the newest (backwards). */
   from?: number;
@@ -49,6 +52,7 @@ export interface ReadStreamOptions {
   limit?: number;
 }
 
+/** Which part of the log to read. */
 export interface ReadAllOptions {
   /** Return events above this position, exclusive. Default: from the start. */
   after?: number;
@@ -57,6 +61,7 @@ export interface ReadAllOptions {
   streamPrefix?: string;
 }
 
+/** Which events to be told of, and from where. */
 export interface SubscribeOptions {
   /** Deliver events above this position. Default: from the start. */
   after?: number;
@@ -66,16 +71,22 @@ export interface SubscribeOptions {
    * the engine work. Default 0: at once.
    */
   batchMs?: number;
+  /** Also send `checkpoint` signals, where the engine has any. Default: false. */
+  checkpoints?: boolean;
 }
 
 /**
  * `caught-up` is sent once per catch-up, at the start and again after a lost connection has been resumed:
- * all events up to `position` that match have been delivered.
+ * all events up to `position` that match have been delivered. `checkpoint` says the same of a position on the way,
+ * from an engine that looks through many events that do not match: whoever keeps it as `after` need not have them
+ * looked through again. It is sent to those who ask for it, and an engine may never send one.
  */
 export type LogSignal =
   | { readonly kind: "event"; readonly event: RecordedEvent }
-  | { readonly kind: "caught-up"; readonly position: number };
+  | { readonly kind: "caught-up"; readonly position: number }
+  | { readonly kind: "checkpoint"; readonly position: number };
 
+/** What one append may hold. */
 export interface EventLogLimits {
   /** Largest batch: bytes of UTF-8 of the JSON of its events' data and metadata (see `appendBytes`). */
   readonly maxAppendBytes: number;

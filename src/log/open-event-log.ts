@@ -66,7 +66,7 @@ function filePath(url: string, rest: string): string {
 function unknownUrl(url: unknown, why: string, cause?: unknown): InvalidInputError {
   return new InvalidInputError(
     "unknown-store-url",
-    `The store ${JSON.stringify(withoutPassword(String(url)))} cannot be opened: ${why}. ${KNOWN}.`,
+    `The store ${JSON.stringify(withoutCredentials(String(url)))} cannot be opened: ${why}. ${KNOWN}.`,
     cause === undefined ? {} : { cause },
   );
 }
@@ -96,6 +96,7 @@ export async function openEventLog(urlOrPath: string, options: OpenEventLogOptio
   }
 }
 
-function withoutPassword(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, "//");
+/** For messages: a store URL without user and password. @param instead what stands for them */
+export function withoutCredentials(url: string, instead = ""): string {
+  return url.replace(/(?<=:\/\/)[^/@]*@/, instead);
 }

@@ -15,6 +15,7 @@ import {
 import { loadProjection, saveProjection } from "./projection-storage.ts";
 import { viewsPath } from "./views-path.ts";
 
+/** How to open a read model of one's own. */
 export interface OpenProjectionOptions {
   /** Path of the views file that keeps the state. Default: where the store keeps its views. */
   views?: string | undefined;
@@ -165,6 +166,7 @@ class OpenedProjection<State> implements OwnProjection<State> {
   }
 }
 
+/** How to rebuild a read model of one's own. */
 export interface RebuildProjectionOptions {
   views?: string | undefined;
   /** Compare, and keep the old state. */
@@ -173,6 +175,7 @@ export interface RebuildProjectionOptions {
   onProgress?: ((progress: { position: number; ceiling: number; events: number }) => void) | undefined;
 }
 
+/** What a rebuild of a read model did. */
 export interface ProjectionReport {
   name: string;
   position: number;

@@ -129,6 +129,7 @@ function takeBatch(log: EventLog, writer: ViewWriter, goal: number, mostEvents: 
         if (isDone) return;
         try {
           if (signal.kind === "caught-up") return done();
+          if (signal.kind !== "event") return;
           writer.take(signal.event);
           batch.events++;
           batch.newest = signal.event;

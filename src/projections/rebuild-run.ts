@@ -3,6 +3,7 @@ import type { EventLog } from "../log/event-log.ts";
 import type { ConversationViews } from "./conversation-views.ts";
 import type { DeadLetter } from "./view-writer.ts";
 
+/** How far a rebuild has come. */
 export interface RebuildProgress {
   phase: "building" | "indexing" | "verifying";
   /** Of the newest event in the new views. */
@@ -17,6 +18,7 @@ export interface RebuildProgress {
   session: string | undefined;
 }
 
+/** How to rebuild the views. */
 export interface RebuildOptions {
   /** Path of the views file. Default: where the store keeps them. */
   views?: string | undefined;

@@ -22,6 +22,7 @@ export interface Difference {
   new?: string;
 }
 
+/** How the new views compare with the old. */
 export interface Verification {
   /** Sessions and messages that were compared, each at the revision of its old rows. */
   sessions: number;

@@ -14,6 +14,7 @@ import { viewsPath } from "./views-path.ts";
 
 export type { RebuildOptions, RebuildProgress } from "./rebuild-run.ts";
 
+/** What a rebuild did. */
 export interface RebuildReport {
   /** The session that was rebuilt, undefined for all. */
   session: string | undefined;

@@ -42,6 +42,7 @@ export interface ReadProgress {
   head: number;
 }
 
+/** For calls that may read the whole log. */
 export interface ReadProgressOptions {
   /** Told now and then while the log is read because there are no views to ask; never otherwise. */
   onProgress?: ((progress: ReadProgress) => void) | undefined;

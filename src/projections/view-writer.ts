@@ -77,7 +77,7 @@ export class ViewWriter {
     return this.#position;
   }
 
-  /** About how many UTF-16 units of text have been folded since the last flush. */
+  /** About how many UTF-16 units of text have been folded and not written. */
   get pendingUnits(): number {
     return this.#pendingUnits;
   }
@@ -93,6 +93,11 @@ export class ViewWriter {
 
   get hasPending(): boolean {
     return this.#position > this.#checkpoint.position;
+  }
+
+  /** Sessions with events that are not in their rows. */
+  get unsavedSessions(): number {
+    return this.#dirty.size;
   }
 
   /** Folds an event, in memory. Events that the rows have seen already are skipped. */
@@ -164,14 +169,18 @@ export class ViewWriter {
   }
 
   /**
-   * Writes sessions and checkpoint in one transaction: those with structural events, or all. False where the
-   * generation is no longer to be written: it has been replaced.
+   * Writes sessions and checkpoint in one transaction: those with structural events, or all; the longest unsaved first,
+   * and `mostSessions` at most. False where the generation is no longer to be written: it has been replaced.
    * @throws SQLite's busy error, with nothing written: call again.
    */
-  flush(which: "due" | "all", expectedState: "current" | "building" = "current"): boolean {
-    const sessions = which === "all" ? [...this.#dirty] : [...this.#due];
+  flush(
+    which: "due" | "all",
+    expectedState: "current" | "building" = "current",
+    mostSessions = Infinity,
+  ): boolean {
+    const sessions = first(which === "all" ? this.#dirty : this.#due, mostSessions);
     const highest = sessions.length > 0 ? this.#newest : this.#highest;
-    const checkpoint = which === "all" ? this.#newest : this.#earliestUnsaved(new Set(sessions));
+    const checkpoint = this.#earliestUnsaved(new Set(sessions));
     const isInService = this.#views.write(() => {
       const record = this.#views.records().find(({ generation }) => generation === this.generation);
       if (record?.state !== expectedState) return false;
@@ -182,7 +191,8 @@ export class ViewWriter {
     if (!isInService) return false;
     this.#highest = highest;
     this.#checkpoint = checkpoint;
-    this.#pendingUnits = 0;
+    const unsaved = this.#dirty.size - sessions.length;
+    this.#pendingUnits = unsaved === 0 ? 0 : (this.#pendingUnits * unsaved) / this.#dirty.size;
     for (const tracked of sessions) {
       tracked.savedUpTo = undefined;
       this.#dirty.delete(tracked);
@@ -217,6 +227,16 @@ export class ViewWriter {
       this.#tracked.delete(stream);
     }
   }
+}
+
+function first<Item>(items: ReadonlySet<Item>, most: number): Item[] {
+  if (items.size <= most) return [...items];
+  const taken: Item[] = [];
+  for (const item of items) {
+    if (taken.length >= most) break;
+    taken.push(item);
+  }
+  return taken;
 }
 
 /** Text that an event brings into memory; an estimate, and cheap. Nothing has been checked yet. */

@@ -6,6 +6,7 @@ import { sumOfUsage, usageOf } from "./ai-usage.ts";
 import { KindCounts } from "./kind-counts.ts";
 import { TurnToolCalls } from "./turn-tool-calls.ts";
 
+/** A tool call that waits for a human. */
 export interface PendingApproval {
   approvalId: string;
   toolId: string;
@@ -13,6 +14,7 @@ export interface PendingApproval {
   input: unknown;
 }
 
+/** What was recorded of a stream, and how the turn ended. */
 export interface RecordedStream {
   /** How the turn ended; `open` where endTurn is false and the stream ran to its end. */
   outcome: Outcome | "open";

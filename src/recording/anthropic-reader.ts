@@ -1,6 +1,6 @@
 import type { Usage } from "../events/stored-part.ts";
 import { citationSource } from "./citation-source.ts";
-import { type JsonRecord, filledText, isRecord, label, list, present, record, text } from "./json-access.ts";
+import { type JsonRecord, filledText, label, list, present, record, text } from "./json-access.ts";
 import { usageOfAnthropic } from "./provider-usage.ts";
 import { type FinishReason, StreamReader, providerError } from "./stream-reader.ts";
 
@@ -201,8 +201,12 @@ export class AnthropicReader extends StreamReader {
 
   #readMessageDelta(message: Message, chunk: JsonRecord): void {
     Object.assign(message.end, present(record(chunk["delta"])));
-    // Counts are cumulative; what the first count said and a later one leaves out stands.
-    if (isRecord(chunk["usage"])) Object.assign(message.rawUsage, present(chunk["usage"]));
+    // Counts are cumulative: what the first count said and a later one leaves out, or some gateways say as 0, stands.
+    for (const [name, value] of Object.entries(present(record(chunk["usage"])))) {
+      const known = message.rawUsage[name];
+      const isLess = typeof value === "number" && typeof known === "number" && value < known;
+      if (!isLess) message.rawUsage[name] = value;
+    }
   }
 
   #stopMessage(): void {

@@ -2,7 +2,9 @@ import type { Usage } from "../events/stored-part.ts";
 import { citationSource } from "./citation-source.ts";
 import { fileVerb } from "./image-file.ts";
 import { type JsonRecord, filledText, isRecord, label, list, present, record, text } from "./json-access.ts";
-import { ChatToolCalls } from "./openai-chat-tools.ts";
+import { ChatCitations } from "./openai-chat-citations.ts";
+import { ChatExecutedTools } from "./openai-chat-executed-tools.ts";
+import { ChatToolCalls, extraContent } from "./openai-chat-tools.ts";
 import { usageOfChat } from "./provider-usage.ts";
 import { type FinishReason, StreamReader, providerError } from "./stream-reader.ts";
 
@@ -10,13 +12,18 @@ const FINISH_REASONS = new Map<string, FinishReason>([
   ["stop", "stop"],
   ["end_turn", "stop"],
   ["eos", "stop"],
+  ["eos_token", "stop"],
+  ["stop_sequence", "stop"],
   ["length", "length"],
   ["max_tokens", "length"],
   ["model_length", "length"],
+  ["model_context_window_exceeded", "length"],
   ["tool_calls", "tool-calls"],
   ["function_call", "tool-calls"],
   ["content_filter", "content-filter"],
+  ["sensitive", "content-filter"],
   ["error", "error"],
+  ["network_error", "error"],
   ["insufficient_system_resource", "error"],
 ]);
 
@@ -30,30 +37,39 @@ const READ_FIELDS = new Set([
   "content",
   "refusal",
   "reasoning_details",
+  "thinking_blocks",
+  "executed_tools",
+  "context",
+  "extra_content",
+  "token_id",
   "tool_calls",
   "function_call",
   "annotations",
   "images",
 ]);
 
+type TextKind = "text" | "reasoning" | "refusal";
+
 interface Message {
   id: string;
   model: string | undefined;
   tools: ChatToolCalls;
+  executed: ChatExecutedTools;
+  citations: ChatCitations;
+  /** Deltas have said something: some providers repeat it at the end as a whole message. */
+  hasDeltas: boolean;
   finishReason: string | undefined;
   usage: Usage | undefined;
   /** What streams in now, and its number: another kind, or a tool call between, begins another part. */
-  kind: string | undefined;
+  kind: TextKind | undefined;
   block: number;
-  /** Citations that were recorded: some providers repeat the whole list in every chunk. */
-  cited: Set<string>;
   /** OpenRouter's reasoning details without their text, as they must be sent back. */
   reasoningDetails: Record<string, unknown>[];
 }
 
 /**
  * The chunks of OpenAI's chat completions, and of the many providers that speak this protocol with fields of
- * their own: DeepSeek, xAI, Mistral, Groq, Perplexity, OpenRouter, Azure, Gemini, Ollama, vLLM and others.
+ * their own: DeepSeek, xAI, Mistral, Groq, Perplexity, OpenRouter, Azure, Gemini, Ollama, vLLM, LiteLLM and others.
  */
 export class OpenAiChatReader extends StreamReader {
   #message: Message | undefined;
@@ -89,7 +105,7 @@ export class OpenAiChatReader extends StreamReader {
     for (const choice of choices) this.#readChoice(choice);
     const usage = [chunk["usage"], groq["usage"]].find(isRecord);
     if (usage !== undefined && this.#message !== undefined) this.#message.usage = usageOfChat(usage);
-    this.#readCitations(chunk);
+    if (this.#message !== undefined) this.say(...this.#message.citations.ofChunk(chunk));
     if (error !== undefined && error !== null) {
       const { code, message } = providerError(error);
       this.fail(code, message, this.#message?.usage, "error");
@@ -109,15 +125,18 @@ export class OpenAiChatReader extends StreamReader {
     const id = text(chunk["id"]);
     if (this.#message?.finishReason !== undefined && id !== "" && id !== this.#message.id)
       this.closeMessage();
+    const claimId = (wanted: string): string => this.claimToolId(wanted);
     const message = (this.#message ??= {
       id,
       model: undefined,
-      tools: new ChatToolCalls((wanted) => this.claimToolId(wanted), `call_${this.step}_`),
+      tools: new ChatToolCalls(claimId, `call_${this.step}_`),
+      executed: new ChatExecutedTools(claimId, `executed_${this.step}_`),
+      citations: new ChatCitations(),
+      hasDeltas: false,
       finishReason: undefined,
       usage: undefined,
       kind: undefined,
       block: 0,
-      cited: new Set(),
       reasoningDetails: [],
     });
     if (message.id === "") message.id = id;
@@ -128,19 +147,10 @@ export class OpenAiChatReader extends StreamReader {
     const message = this.#message;
     if (message === undefined) return;
     if ((choice["index"] ?? 0) !== 0) return this.unknown(`choice ${label(choice["index"])}`);
-    const delta = deltaOf(choice);
+    const delta = deltaOf(choice, message.hasDeltas);
     if (delta === undefined) return this.unknown("choice without a delta");
-    this.#readReasoning(message, delta);
-    this.#readContent(message, delta["content"]);
-    if (filledText(delta["refusal"]) !== undefined) {
-      this.#sayText(message, "refusal", text(delta["refusal"]));
-    }
-    this.#readTools(message, delta);
-    for (const annotation of list(delta["annotations"])) this.#readAnnotation(message, annotation);
-    for (const image of list(delta["images"])) this.#readImage(image);
-    for (const [field, value] of Object.entries(delta)) {
-      if (!READ_FIELDS.has(field) && value !== null) this.unknown(`delta.${field}`);
-    }
+    this.#readDelta(message, delta);
+    if (isRecord(choice["delta"])) message.hasDeltas = message.block > 0 || message.tools.hasCalls;
     if (isRecord(choice["usage"])) message.usage = usageOfChat(choice["usage"]); // Moonshot's place for it.
     const finishReason = filledText(choice["finish_reason"]);
     if (finishReason !== undefined) {
@@ -149,11 +159,37 @@ export class OpenAiChatReader extends StreamReader {
     }
   }
 
+  #readDelta(message: Message, delta: JsonRecord): void {
+    this.#readReasoning(message, delta);
+    this.#readContent(message, delta["content"]);
+    if (filledText(delta["refusal"]) !== undefined) {
+      this.#sayText(message, "refusal", text(delta["refusal"]));
+    }
+    this.#readTools(message, delta);
+    const facts = extraContent(delta);
+    if (facts !== undefined) this.#sayText(message, message.kind ?? "text", "", facts);
+    for (const annotation of list(delta["annotations"]))
+      this.say(...message.citations.annotation(annotation));
+    this.say(...message.citations.context(delta["context"]));
+    for (const image of list(delta["images"])) this.#readImage(image);
+    for (const [field, value] of Object.entries(delta)) {
+      if (!READ_FIELDS.has(field) && value !== null) this.unknown(`delta.${field}`);
+    }
+  }
+
   #readReasoning(message: Message, delta: JsonRecord): void {
     const details = list(delta["reasoning_details"]).filter(isRecord);
+    const blocks = list(delta["thinking_blocks"]).filter(isRecord);
     const plain = REASONING_FIELDS.map((field) => text(delta[field])).find((text) => text !== "");
-    const reasoning = plain ?? details.map((detail) => text(detail["text"] ?? detail["summary"])).join("");
+    const detailed = [...details, ...blocks].map((each) =>
+      text(each["text"] ?? each["summary"] ?? each["thinking"]),
+    );
+    const reasoning = plain ?? detailed.join("");
     if (reasoning !== "") this.#sayText(message, "reasoning", reasoning);
+    for (const block of blocks) {
+      const facts = present({ signature: filledText(block["signature"]), redactedData: block["data"] });
+      if (Object.keys(facts).length > 0) this.#sayText(message, "reasoning", "", { anthropic: facts });
+    }
     const kept = details.filter((detail) => detail["signature"] || detail["data"]);
     if (kept.length === 0) return;
     for (const detail of kept) {
@@ -180,7 +216,7 @@ export class OpenAiChatReader extends StreamReader {
 
   #sayText(
     message: Message,
-    kind: "text" | "reasoning" | "refusal",
+    kind: TextKind,
     text: string,
     providerMetadata?: Record<string, Record<string, unknown>>,
   ): void {
@@ -204,33 +240,11 @@ export class OpenAiChatReader extends StreamReader {
     const verbs = pieces.flatMap((piece) => message.tools.read(piece));
     if (isRecord(delta["function_call"]))
       verbs.push(...message.tools.readFunctionCall(delta["function_call"]));
+    for (const tool of list(delta["executed_tools"]).filter(isRecord)) {
+      verbs.push(...message.executed.read(tool));
+    }
     if (verbs.length > 0) message.kind = undefined;
     this.say(...verbs);
-  }
-
-  #readAnnotation(message: Message, annotation: unknown): void {
-    const { type, ...fields } = record(annotation);
-    // OpenAI nests the citation under its type's name; some others do not.
-    const nested = fields[text(type)];
-    const citation = { type, ...(isRecord(nested) ? nested : fields) };
-    const key = JSON.stringify(citation);
-    if (message.cited.has(key)) return;
-    message.cited.add(key);
-    const { content, ...rest } = citation as JsonRecord;
-    this.say(citationSource("openai", { ...rest, cited_text: rest["cited_text"] ?? content }));
-  }
-
-  /** Perplexity's and xAI's lists: addresses, or search results that say more of them. */
-  #readCitations(chunk: JsonRecord): void {
-    const cited = this.#message?.cited;
-    if (cited === undefined) return;
-    for (const entry of [...list(chunk["search_results"]), ...list(chunk["citations"])]) {
-      const citation = isRecord(entry) ? entry : { url: entry };
-      const url = filledText(citation["url"]);
-      if (url === undefined || cited.has(url)) continue;
-      cited.add(url);
-      this.say(citationSource("openai", citation));
-    }
   }
 
   #readImage(image: unknown): void {
@@ -240,10 +254,15 @@ export class OpenAiChatReader extends StreamReader {
   }
 }
 
-/** Servers that do not stream send the whole message in one chunk; the protocol before chat had a text only. */
-function deltaOf(choice: JsonRecord): JsonRecord | undefined {
-  const delta = choice["delta"] ?? choice["message"];
+/**
+ * Servers that do not stream send the whole message in one chunk; the protocol before chat had a text only. Nothing
+ * is added by a message behind its own deltas, and by Azure's word on what its filter has looked at.
+ */
+function deltaOf(choice: JsonRecord, hasDeltas: boolean): JsonRecord | undefined {
+  const { delta, message } = choice;
   if (isRecord(delta)) return delta;
+  if (isRecord(message)) return hasDeltas ? {} : message;
+  if (isRecord(choice["content_filter_results"])) return {};
   return typeof choice["text"] === "string" ? { content: choice["text"] } : undefined;
 }
 

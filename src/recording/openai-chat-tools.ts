@@ -26,6 +26,11 @@ export class ChatToolCalls {
     this.#prefix = prefix;
   }
 
+  /** True once a call has begun. */
+  get hasCalls(): boolean {
+    return this.#started > 0;
+  }
+
   /** An element of `tool_calls`. */
   read(piece: JsonRecord): TurnVerb[] {
     const custom = isRecord(piece["custom"]) ? piece["custom"] : undefined;
@@ -37,7 +42,7 @@ export class ChatToolCalls {
       text(called["name"]),
       custom?.["input"] ?? called["arguments"],
       {
-        providerMetadata: metadataOf(piece),
+        providerMetadata: extraContent(piece),
       },
     );
   }
@@ -99,7 +104,7 @@ export class ChatToolCalls {
 }
 
 /** Gemini's thought signatures come so through its OpenAI-compatible endpoint. */
-function metadataOf(piece: JsonRecord): OpenCall["providerMetadata"] {
+export function extraContent(piece: JsonRecord): OpenCall["providerMetadata"] {
   const extra = present(record(piece["extra_content"]));
   const facts = Object.entries(extra).filter((entry): entry is [string, Record<string, unknown>] =>
     isRecord(entry[1]),

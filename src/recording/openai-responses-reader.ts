@@ -37,6 +37,8 @@ interface Response {
   model: string | undefined;
   /** Blocks of text and reasoning that have begun, by name. */
   begun: Set<string>;
+  /** Blocks of text whose citations came as they were made. */
+  cited: Set<string>;
   /** Metadata of message and reasoning items, by their place in the output. */
   items: Map<unknown, Record<string, unknown>>;
 }
@@ -72,7 +74,7 @@ export class OpenAiResponsesReader extends StreamReader {
       case "response.refusal.delta":
         return this.#sayText(chunk["output_index"], chunk["content_index"], delta, { refusal: true });
       case "response.output_text.annotation.added":
-        return this.say(citationSource("openai", record(chunk["annotation"])));
+        return this.#cite(textBlock(chunk["output_index"], chunk["content_index"]), [chunk["annotation"]]);
       case "response.reasoning_summary_text.delta":
         return this.#sayReasoning(chunk["output_index"], `summary${label(chunk["summary_index"])}`, delta);
       case "response.reasoning_text.delta":
@@ -92,7 +94,13 @@ export class OpenAiResponsesReader extends StreamReader {
   }
 
   #open(): Response {
-    return (this.#response ??= { id: "", model: undefined, begun: new Set(), items: new Map() });
+    return (this.#response ??= {
+      id: "",
+      model: undefined,
+      begun: new Set(),
+      cited: new Set(),
+      items: new Map(),
+    });
   }
 
   #start(response: JsonRecord): void {
@@ -126,7 +134,7 @@ export class OpenAiResponsesReader extends StreamReader {
    */
   #sayText(index: unknown, contentIndex: unknown, delta: string, facts: JsonRecord = {}): void {
     if (delta === "") return;
-    const block = `${this.step}.${label(index)}.text${label(contentIndex)}`;
+    const block = `${this.step}.${textBlock(index, contentIndex)}`;
     this.say({ verb: "text", text: delta, block, ...this.#metadataOnce(index, block, facts) });
   }
 
@@ -149,14 +157,21 @@ export class OpenAiResponsesReader extends StreamReader {
     return Object.keys(facts).length === 0 ? {} : { providerMetadata: { openai: facts } };
   }
 
-  /** Servers that do not stream a text say it in the finished item only. */
+  #cite(block: string, annotations: readonly unknown[]): void {
+    this.#open().cited.add(block);
+    for (const annotation of annotations) this.say(citationSource("openai", record(annotation)));
+  }
+
+  /** Servers that do not stream a text, or its citations, say them in the finished item only. */
   #finishText(response: Response, index: unknown, item: JsonRecord): void {
     for (const [contentIndex, part] of list(item["content"]).entries()) {
       const { type, text: whole, refusal, annotations } = record(part);
-      if (response.begun.has(`${this.step}.${label(index)}.text${contentIndex}`)) continue;
-      this.#sayText(index, contentIndex, text(whole));
-      if (type === "refusal") this.#sayText(index, contentIndex, text(refusal), { refusal: true });
-      for (const annotation of list(annotations)) this.say(citationSource("openai", record(annotation)));
+      const block = textBlock(index, contentIndex);
+      if (!response.begun.has(`${this.step}.${block}`)) {
+        this.#sayText(index, contentIndex, text(whole));
+        if (type === "refusal") this.#sayText(index, contentIndex, text(refusal), { refusal: true });
+      }
+      if (!response.cited.has(block)) this.#cite(block, list(annotations));
     }
   }
 
@@ -214,6 +229,11 @@ export class OpenAiResponsesReader extends StreamReader {
       },
     });
   }
+}
+
+/** Of one message: with the step in front it is a block's name. */
+function textBlock(index: unknown, contentIndex: unknown): string {
+  return `${label(index)}.text${label(contentIndex)}`;
 }
 
 function usageOf(response: JsonRecord): Usage | undefined {

@@ -5,6 +5,7 @@ import type { AIStreamPart } from "./ai-stream-part.ts";
 import { AIStreamRecorder, type RecordedStream, messageOf } from "./ai-stream-recorder.ts";
 import { TurnToolCalls } from "./turn-tool-calls.ts";
 
+/** How recordStream ends. */
 export interface RecordStreamOptions {
   /**
    * Whether a stream that ran to its end ends the turn. Default true. With false the turn stays open for the next

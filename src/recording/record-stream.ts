@@ -19,6 +19,7 @@ export interface RecordProgress {
   verbs: readonly TurnVerb[];
 }
 
+/** How recordLines reads, and whom it tells. */
 export interface RecordOptions {
   /** Default: auto, a provider's, told from the first chunk that is known. */
   protocol?: "auto" | RecordProtocol | undefined;
@@ -41,6 +42,7 @@ export interface RecordError {
   line?: number | undefined;
 }
 
+/** What was recorded of an input, and how the turn ended. */
 export interface RecordSummary {
   /** Undefined where no chunk told. */
   protocol: RecordProtocol | undefined;

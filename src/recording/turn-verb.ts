@@ -56,6 +56,7 @@ export const turnVerbSchema = z.discriminatedUnion("verb", [
   z.strictObject({ verb: z.literal("flush") }),
 ]);
 
+/** A call of the turn writer as data: what a line of the record protocol holds. */
 export type TurnVerb = z.infer<typeof turnVerbSchema>;
 
 /** Makes the call that the verb names. Resolves and rejects as that method of the turn does. */

@@ -1,7 +1,9 @@
 import { InvalidInputError } from "../errors.ts";
 import type { ConversationStore } from "./conversation-store.ts";
 import type { StoredMessage } from "../projections/stored-message.ts";
+import { activeParts } from "./prompt-steps.ts";
 
+/** When to compact, and how. Give it maxMessages, maxTokens, or both. */
 export interface CompactorOptions {
   /** `summarize` (default): the older half becomes one summary. `sliding`: what is too old is left out. */
   strategy?: "summarize" | "sliding" | undefined;
@@ -17,6 +19,7 @@ export interface CompactorOptions {
   timeoutMs?: number | undefined;
 }
 
+/** What a compaction did, and why not more. */
 export interface CompactionResult {
   /** `none`: below the limits, or nothing could be left out. */
   strategy: "summarize" | "sliding" | "none";
@@ -104,11 +107,8 @@ export class Compactor {
       if (kept >= FEWEST_KEPT && tokens > maxTokens / share) break;
       kept++;
     }
-    let cut = messages.length - kept;
-    // A tool's result does not stay without its call.
-    while (cut > 0 && messages[cut]?.role === "tool") cut--;
     const open = messages.findIndex((message) => message.status === "open");
-    return open === -1 ? cut : Math.min(cut, open);
+    return beforeCalls(messages, Math.min(messages.length - kept, open === -1 ? Infinity : open));
   }
 
   #tokens(messages: readonly StoredMessage[]): number {
@@ -126,7 +126,6 @@ export class Compactor {
     });
     try {
       const summary = this.#options.summarize?.(messages, { signal: abort.signal });
-      summary?.catch(() => undefined); // It may still fail after the time is up, when nobody listens.
       const text = await Promise.race([summary?.then((made) => String(made ?? "")), timeout]);
       if (text === undefined) return { reason: `summarize took longer than ${timeoutMs} ms` };
       return text.trim() === "" ? { reason: "summarize returned nothing" } : { text };
@@ -137,6 +136,32 @@ export class Compactor {
       abort.abort();
     }
   }
+}
+
+/** A tool's result does not stay without its call: the cut, or as far before it as calls have their results behind it. */
+function beforeCalls(messages: readonly StoredMessage[], cut: number): number {
+  let start = cut;
+  for (let index = messages.length - 1; index >= start; index--) {
+    const message = messages[index];
+    if (message?.role !== "tool") continue;
+    const before = messages.slice(0, index);
+    for (const isCall of callsOf(message)) {
+      const call = before.findLastIndex(isCall);
+      if (call >= 0) start = Math.min(start, call);
+    }
+  }
+  return start;
+}
+
+/** What tells the messages that made the calls whose results this one holds. A plain text answers the newest. */
+function callsOf(result: StoredMessage): ((message: StoredMessage) => boolean)[] {
+  const ids = toolIdsOf(result);
+  if (ids.size === 0) return [({ role }) => role === "assistant"];
+  return [...ids].map((id) => (message) => message.role === "assistant" && toolIdsOf(message).has(id));
+}
+
+function toolIdsOf(message: StoredMessage): Set<unknown> {
+  return new Set(activeParts(message).flatMap((part) => (part.kind === "tool" ? [part["tool_id"]] : [])));
 }
 
 async function replace(

@@ -92,7 +92,7 @@ export class ConversationStore {
       heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
     });
     this.#messageIds = new MessageIds(log, this.#writer);
-    this.#scheduler = new FlushScheduler(options.flushIntervalMs ?? 20);
+    this.#scheduler = new FlushScheduler(options.flushIntervalMs);
     const durability = options.durability ?? "power";
     this.#services = {
       log,
@@ -254,6 +254,7 @@ export class ConversationStore {
     throw new NotFoundError("no-assistant-message", `Session "${sessionId}" has no assistant message.`);
   }
 
+  /** The newest assistant message, undefined where there is none. */
   async findLastAssistantMessage(sessionId: string): Promise<StoredMessage | undefined> {
     return this.#query(sessionId, (state) => {
       const message = state.messages.newestOf("assistant");
@@ -312,6 +313,7 @@ export class ConversationStore {
     return this.#run(sessionId, commands.compactMessages(compaction), { readFirst: true });
   }
 
+  /** How many messages the conversation has, replaced ones aside. */
   async countMessages(sessionId: string): Promise<number> {
     return this.#query(sessionId, (state) => state.messages.count);
   }

@@ -14,6 +14,7 @@ import { type ForkOrigin, type ForkPlan, eventsToCopy, planFork } from "./fork-p
 import { nextInBlock } from "./message-ids.ts";
 import type { Session, SessionServices } from "./session.ts";
 
+/** Where to fork, and as what. */
 export interface ForkOptions {
   /** Where to leave the origin: a POINT in any form that `history` takes. */
   at: number | string | Date | Point;
@@ -23,12 +24,14 @@ export interface ForkOptions {
   onProgress?: ((progress: ForkProgress) => void) | undefined;
 }
 
+/** How far a fork has come. */
 export interface ForkProgress {
   /** Events that the fork has behind its SessionForked. */
   copied: number;
   total: number;
 }
 
+/** A fork that is whole. */
 export interface Fork {
   sessionId: string;
   origin: ForkOrigin;

@@ -7,6 +7,7 @@ import type { MessageInput } from "./session-commands.ts";
 /** Content as callers hand it in: plain text, or parts. */
 export type MessageContent = string | readonly StoredPart[];
 
+/** What goes with a message that is saved. */
 export interface SaveMessageOptions {
   /** The caller's own id of the message: saving it again in the session returns the first id and writes nothing. */
   externalId?: string | undefined;

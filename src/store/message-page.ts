@@ -3,6 +3,7 @@ import type { Conversation } from "../projections/conversation.ts";
 import type { FoldedMessage } from "../projections/stored-message.ts";
 import { checkMessageId, messageNotFound } from "./message-ids.ts";
 
+/** Which page of a session's messages to list. */
 export interface ListMessagesOptions {
   /** Default 50; Infinity for all. */
   limit?: number | undefined;

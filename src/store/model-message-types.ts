@@ -84,11 +84,13 @@ export interface ToolApprovalResponseModelPart {
   providerExecuted?: boolean;
 }
 
+/** An instruction to the model. */
 export interface SystemModelMessage extends WithProviderOptions {
   role: "system";
   content: string;
 }
 
+/** What the user said. */
 export interface UserModelMessage {
   role: "user";
   content: string | (TextModelPart | ImageModelPart | FileModelPart)[];
@@ -102,6 +104,7 @@ export type AssistantModelPart =
   | ToolResultModelPart
   | ToolApprovalRequestModelPart;
 
+/** One step of an answer. */
 export interface AssistantModelMessage {
   role: "assistant";
   content: string | AssistantModelPart[];
@@ -109,11 +112,13 @@ export interface AssistantModelMessage {
 
 export type ToolModelPart = ToolResultModelPart | ToolApprovalResponseModelPart;
 
+/** Results of the step before, and answers to its approval requests. */
 export interface ToolModelMessage {
   role: "tool";
   content: ToolModelPart[];
 }
 
+/** A message of a prompt, as the AI SDK has them. */
 export type ModelMessage = SystemModelMessage | UserModelMessage | AssistantModelMessage | ToolModelMessage;
 
 /**

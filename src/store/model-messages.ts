@@ -23,6 +23,7 @@ import {
 } from "./prompt-steps.ts";
 import { inputValue, providerOptionsOf, recordedResult, syntheticResult } from "./tool-model-parts.ts";
 
+/** What goes into a prompt. */
 export interface ModelMessagesOptions {
   /**
    * Whether reasoning goes back to the model, signatures included. Default false. Some providers want it back

@@ -2,6 +2,7 @@ import { conversationStream } from "../events/conversation-event.ts";
 import type { EventLog } from "../log/event-log.ts";
 import type { Deletion } from "../projections/views-purge.ts";
 
+/** What purgeSession removed. */
 export interface Purge {
   /** Events that were removed. */
   events: number;

@@ -37,6 +37,7 @@ export interface UnendedTurnReport {
   tools: UnansweredTool[];
 }
 
+/** Which turns to end. */
 export interface RecoverOptions {
   /** Only this session; default all. */
   sessionId?: string | undefined;

@@ -75,7 +75,8 @@ export class Session {
   #state: Conversation;
   /** False before anything has been read: what is cached is nothing yet. */
   #isLoaded = false;
-  #queue: Promise<unknown> = Promise.resolve();
+  /** The newest command. */
+  #newest: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   #inFlight: Attempt | undefined;
   readonly #spareBlocks: number[] = [];
@@ -95,7 +96,7 @@ export class Session {
 
   /** Resolves when every command given so far is done, whatever became of it. */
   async idle(): Promise<void> {
-    await this.#queue;
+    await this.#newest.catch(() => undefined); // Its caller sees it.
   }
 
   observe(observer: SessionObserver): void {
@@ -126,10 +127,24 @@ export class Session {
 
   /** Appends what the command decides, after the commands before it. */
   run<T>(command: Command<T>, options: RunOptions = {}): Promise<T> {
-    this.#waiting++;
-    const done = this.#queue.then(() => this.#execute(command, options)).finally(() => this.#waiting--);
-    this.#queue = done.catch(() => undefined); // The caller sees it; the next command does not depend on it.
+    const before = this.#waiting++ === 0 ? undefined : this.#newest;
+    const done = this.#runAfter(before, command, options);
+    this.#newest = done;
     return done;
+  }
+
+  async #runAfter<T>(
+    before: Promise<unknown> | undefined,
+    command: Command<T>,
+    options: RunOptions,
+  ): Promise<T> {
+    try {
+      // What became of it is its caller's business: this command does not depend on it.
+      if (before !== undefined) await before.catch(() => undefined);
+      return await this.#execute(command, options);
+    } finally {
+      this.#waiting--;
+    }
   }
 
   /** True while an append of this observer is on its way. */
@@ -143,7 +158,7 @@ export class Session {
    */
   appendAtExit(drafts: readonly TimedDraft[]): void {
     const { log, writer } = this.#services;
-    if (log.appendSync === undefined || !writer.hasStarted) return;
+    if (log.appendSync === undefined || !writer.hasBegun) return;
     let expected = this.#expected();
     if (this.#inFlight !== undefined) {
       const { events, expected: from } = this.#inFlight;
@@ -184,7 +199,11 @@ export class Session {
         isFresh = true;
         continue;
       }
-      if (await this.#appendWith(usedBlocks, decision, source)) return decision.result;
+      const isAppended =
+        usedBlocks.length === 0
+          ? await this.#append(decision, source)
+          : await this.#appendWith(usedBlocks, decision, source);
+      if (isAppended) return decision.result;
       isFresh = true;
     }
     throw new StateError(
@@ -216,7 +235,7 @@ export class Session {
   /** True where the events are in the log now; false after a conflict, with the state caught up. */
   async #append(decision: Decision<unknown>, source: SessionObserver | undefined): Promise<boolean> {
     const { log, writer, durability } = this.#services;
-    await writer.start();
+    if (!writer.hasStarted) await writer.start();
     const events = writer.encode(decision.drafts);
     const options: AppendOptions = {
       durability: decision.drafts.some(({ type, cause }) => isStructural(type, cause))
@@ -228,9 +247,11 @@ export class Session {
     this.#inFlight = attempt;
     let result: AppendResult;
     try {
+      result = await log.append(this.#stream, events, attempt.expected, options);
+    } catch (error) {
       // Where it fails with an unknown outcome, the next command finds out by its conflict.
-      const append = log.append(this.#stream, events, attempt.expected, options);
-      result = await writer.appending(events, append);
+      if (isRefusal(error)) writer.takeBack(events);
+      throw error;
     } finally {
       this.#inFlight = undefined;
     }

@@ -22,7 +22,7 @@ export interface StoreViews {
   onDamage(error: unknown): void;
   /** Removes what the file still holds of a deleted session. */
   purge(deletion: Deletion): Promise<void>;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** Undefined for a store that never writes where there are no views that it could use. */
@@ -51,8 +51,8 @@ export async function openStoreViews(
     directory: new FallbackDirectory(new ViewedSessionDirectory(log, views), new SessionIndex(log), onDamage),
     onDamage,
     purge: (deletion) => purgeFromViews(log, views, deletion),
-    close: () => {
-      projector?.stop();
+    close: async () => {
+      await projector?.close();
       views.close();
     },
   };

@@ -19,6 +19,7 @@ export const MISSING_RESULT_TEXT = {
     "[Interrupted] This tool call was started, but no result was recorded: whether it took effect is unknown. Check what has been done before making the call again.",
 } as const;
 
+/** What is known of a call without a result. */
 export type MissingResult = keyof typeof MISSING_RESULT_TEXT;
 
 /** What is known of a call that has no result. */

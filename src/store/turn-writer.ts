@@ -1,4 +1,4 @@
-import { InvalidInputError, NotFoundError, StateError, StoreError } from "../errors.ts";
+import { InvalidInputError, StateError, StoreError } from "../errors.ts";
 import type { Cause, Outcome, Splice, TurnError } from "../events/conversation-event.ts";
 import { contentChecksum } from "../events/content-checksum.ts";
 import { checkDraft } from "../events/event-codec.ts";
@@ -9,7 +9,6 @@ import { onExit } from "./exit-flush.ts";
 import type { Flushable, FlushScheduler } from "./flush-scheduler.ts";
 import type { ModelMessage } from "./model-message-types.ts";
 import type { ModelMessagesOptions } from "./model-messages.ts";
-import { PartsJson } from "./parts-json.ts";
 import { LONGEST_EVENT, PendingDeltas } from "./pending-deltas.ts";
 import type { Session } from "./session.ts";
 import type {
@@ -23,6 +22,7 @@ import type {
 } from "./turn.ts";
 import { newToolCall, withApproval, withInput, withOutput, withStart } from "./tool-call-states.ts";
 import { TurnOutbox } from "./turn-outbox.ts";
+import { TurnParts } from "./turn-parts.ts";
 
 const DONE = Promise.resolve();
 
@@ -54,17 +54,13 @@ export class TurnWriter implements Turn, Flushable {
   readonly sessionId: string;
   readonly messageId: number;
   readonly turnId: string;
-  readonly #parts = new PartsJson();
+  readonly #parts: TurnParts;
   /** The same JSON, as far as it has been made into events. */
   readonly #content = new SplicedText("[]");
   readonly #pending = new PendingDeltas();
   readonly #outbox: TurnOutbox;
   readonly #options: TurnWriterOptions;
   readonly #takeBackExit: () => void;
-  readonly #tools = new Map<string, number>();
-  readonly #blocks = new Map<string, number>();
-  /** The text or reasoning part that a delta without a block extends. */
-  #growing: { kind: "text" | "reasoning"; index: number } | undefined;
   #outcome: Outcome | undefined;
   /** The scheduler will call flushWindow. */
   #isScheduled = false;
@@ -74,6 +70,7 @@ export class TurnWriter implements Turn, Flushable {
     this.sessionId = options.session.id;
     this.messageId = options.messageId;
     this.turnId = options.turnId;
+    this.#parts = new TurnParts(options.turnId);
     this.#outbox = new TurnOutbox(options.session, this, options.maxAppendBytes, () => this.#close());
     this.#takeBackExit = onExit(() => this.#flushAtExit());
     if (options.signal?.aborted === true) this.#onAbort();
@@ -90,32 +87,33 @@ export class TurnWriter implements Turn, Flushable {
 
   toolInputStart(call: ToolCallOptions): Promise<void> {
     return this.#call(() => {
-      this.#refuseKnownTool(call.toolId);
+      this.#parts.refuseKnownTool(call.toolId);
       return this.#addTool(newToolCall(call, "", "input-streaming"));
     });
   }
 
   toolInputDelta(toolId: string, text: string): Promise<void> {
     return this.#call(() => {
-      const index = this.#toolIndex(toolId);
-      if (this.#parts.tool(index).state !== "input-streaming") {
+      checkText(text);
+      if (this.#parts.tool(toolId).state !== "input-streaming") {
         throw new StateError(
           "tool-input-complete",
           `The input of tool call "${toolId}" is complete already.`,
         );
       }
       this.#checkFits(text);
-      return this.#addDelta(this.#parts.append(index, text));
+      this.#addDelta(this.#parts.appendInput(toolId, text));
+      return this.#outbox.whenReady() ?? DONE;
     });
   }
 
   toolCall(call: ToolCallOptions & { input?: string | undefined }): Promise<void> {
     return this.#call(() => {
-      const index = this.#tools.get(call.toolId);
-      if (index === undefined) return this.#addTool(newToolCall(call, call.input ?? "", "input-available"));
-      const streamed = this.#parts.tool(index);
-      if (streamed.state !== "input-streaming") this.#refuseKnownTool(call.toolId);
-      return this.#changeTool("tool-call", index, withInput(streamed, call));
+      if (!this.#parts.hasTool(call.toolId))
+        return this.#addTool(newToolCall(call, call.input ?? "", "input-available"));
+      const streamed = this.#parts.tool(call.toolId);
+      if (streamed.state !== "input-streaming") this.#parts.refuseKnownTool(call.toolId);
+      return this.#changeTool("tool-call", withInput(streamed, call));
     });
   }
 
@@ -124,17 +122,15 @@ export class TurnWriter implements Turn, Flushable {
     approval: "requested" | "approved" | "denied",
     options: ApprovalOptions = {},
   ): Promise<void> {
-    return this.#call(() => {
-      const index = this.#toolIndex(toolId);
-      return this.#changeTool("approval", index, withApproval(this.#parts.tool(index), approval, options));
-    });
+    return this.#call(() =>
+      this.#changeTool("approval", withApproval(this.#parts.tool(toolId), approval, options)),
+    );
   }
 
   toolStarted(toolId: string): Promise<void> {
-    return this.#call(() => {
-      const index = this.#toolIndex(toolId);
-      return this.#changeTool("tool-started", index, withStart(this.#parts.tool(index), Date.now()));
-    });
+    return this.#call(() =>
+      this.#changeTool("tool-started", withStart(this.#parts.tool(toolId), Date.now())),
+    );
   }
 
   toolResult(toolId: string, output: unknown, options: ToolResultOptions = {}): Promise<void> {
@@ -238,10 +234,9 @@ export class TurnWriter implements Turn, Flushable {
     text: string,
     options: DeltaOptions | undefined,
   ): Promise<void> | undefined {
-    if (options !== undefined || this.#growing?.kind !== kind || this.#outcome !== undefined)
-      return undefined;
+    if (options !== undefined || this.#outcome !== undefined || typeof text !== "string") return undefined;
     if (text === "" || text.length > LONGEST_SMALL_DELTA || this.#outbox.hasFailed) return undefined;
-    const ins = this.#parts.appendWhole(this.#growing.index, text);
+    const ins = this.#parts.extend(kind, text);
     if (ins === undefined) return undefined;
     this.#pending.insert(this.#parts.insertedAt, ins, Date.now());
     if (this.#pending.isFull) this.flushWindow();
@@ -257,63 +252,43 @@ export class TurnWriter implements Turn, Flushable {
 
   #delta(kind: "text" | "reasoning", text: string, options: DeltaOptions | undefined): Promise<void> {
     return this.#call(() => {
-      const providerMetadata = options?.providerMetadata;
-      const block = options?.block === undefined ? undefined : `${kind} ${options.block}`;
-      const known = block === undefined ? this.#growingIndex(kind) : this.#blocks.get(block);
-      if (text === "" && providerMetadata === undefined && (known !== undefined || block === undefined))
-        return DONE;
+      checkText(text);
+      const { providerMetadata, block } = options ?? {};
+      const target = this.#parts.target(kind, block);
+      const saysNothing = text === "" && providerMetadata === undefined;
+      if (saysNothing && (target.index !== undefined || block === undefined)) return DONE;
       this.#checkFits(text, providerMetadata);
-      if (known === undefined) {
-        const [index, splice] = this.#parts.addText(kind, text, providerMetadata);
-        if (block === undefined) this.#growing = { kind, index };
-        else {
-          this.#blocks.set(block, index);
-          this.#growing = undefined;
-        }
-        return this.#addDelta(splice);
-      }
-      if (text !== "") void this.#addDelta(this.#parts.append(known, text));
-      if (providerMetadata !== undefined)
-        void this.#addDelta(this.#parts.mergeMetadata(known, providerMetadata));
+      for (const splice of this.#parts.write(target, text, providerMetadata)) this.#addDelta(splice);
       return this.#outbox.whenReady() ?? DONE;
     });
   }
 
-  #growingIndex(kind: "text" | "reasoning"): number | undefined {
-    return this.#growing?.kind === kind ? this.#growing.index : undefined;
-  }
-
-  #addDelta(splice: Splice | undefined): Promise<void> {
-    if (splice !== undefined) {
-      if (splice[2].length >= LONGEST_EVENT) this.#closePending(); // A giant goes alone, or no append could hold it.
-      this.#pending.add(splice, Date.now());
-      if (this.#pending.isFull) this.flushWindow();
-      else this.#scheduleFlush();
-    }
-    return this.#outbox.whenReady() ?? DONE;
+  #addDelta(splice: Splice | undefined): void {
+    if (splice === undefined) return;
+    if (splice[2].length >= LONGEST_EVENT) this.#closePending(); // A giant goes alone, or no append could hold it.
+    this.#pending.add(splice, Date.now());
+    if (this.#pending.isFull) this.flushWindow();
+    else this.#scheduleFlush();
   }
 
   #newPart(part: StoredPart): Splice {
-    this.#growing = undefined;
     this.#checkFits(JSON.stringify(part));
-    return this.#parts.addPart(part)[1];
+    return this.#parts.add(part);
   }
 
   #addPart(part: StoredPart): Promise<void> {
-    return this.#addDelta(this.#newPart(part));
+    this.#addDelta(this.#newPart(part));
+    return this.#outbox.whenReady() ?? DONE;
   }
 
   #addTool(tool: ToolPart): Promise<void> {
-    this.#growing = undefined;
     this.#checkFits(JSON.stringify(tool));
-    const [index, splice] = this.#parts.addPart(tool);
-    this.#tools.set(tool.tool_id, index);
-    return this.#structural("tool-call", splice);
+    return this.#structural("tool-call", this.#parts.addTool(tool));
   }
 
-  #changeTool(cause: Cause, index: number, tool: ToolPart): Promise<void> {
+  #changeTool(cause: Cause, tool: ToolPart): Promise<void> {
     this.#checkFits(JSON.stringify(tool));
-    const splice = this.#parts.replaceTool(index, tool);
+    const splice = this.#parts.replaceTool(tool);
     return splice === undefined ? this.flush() : this.#structural(cause, splice);
   }
 
@@ -323,23 +298,9 @@ export class TurnWriter implements Turn, Flushable {
     result: Pick<ToolPart, "output" | "state">,
     options: ToolResultOptions,
   ): Promise<void> {
-    return this.#call(() => {
-      const index = this.#toolIndex(toolId);
-      return this.#changeTool(cause, index, withOutput(this.#parts.tool(index), result, options, Date.now()));
-    });
-  }
-
-  #toolIndex(toolId: string): number {
-    const index = this.#tools.get(toolId);
-    if (index === undefined) {
-      throw new NotFoundError("unknown-tool", `There is no tool call "${toolId}" in turn ${this.turnId}.`);
-    }
-    return index;
-  }
-
-  #refuseKnownTool(toolId: string): void {
-    if (!this.#tools.has(toolId)) return;
-    throw new StateError("tool-call-exists", `Turn ${this.turnId} has a tool call "${toolId}" already.`);
+    return this.#call(() =>
+      this.#changeTool(cause, withOutput(this.#parts.tool(toolId), result, options, Date.now())),
+    );
   }
 
   /** What one append cannot hold is refused before anything changes, so that the turn can go on. */
@@ -419,6 +380,14 @@ export class TurnWriter implements Turn, Flushable {
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     this.#options.onClose();
   }
+}
+
+function checkText(text: unknown): void {
+  if (typeof text === "string") return;
+  throw new InvalidInputError(
+    "invalid-content",
+    `A delta is a string, not ${typeof text}: the call was refused and the turn can go on.`,
+  );
 }
 
 /** What the log will give back: no undefined, no shared references. */

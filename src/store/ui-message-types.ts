@@ -36,18 +36,21 @@ interface WithProviderMetadata {
   providerMetadata?: ProviderOptions;
 }
 
+/** A text; `streaming` while it may grow. */
 export interface TextUIPart extends WithProviderMetadata {
   type: "text";
   text: string;
   state: "streaming" | "done";
 }
 
+/** Reasoning; `streaming` while it may grow. */
 export interface ReasoningUIPart extends WithProviderMetadata {
   type: "reasoning";
   text: string;
   state: "streaming" | "done";
 }
 
+/** A file, by its address or as a data URL. */
 export interface FileUIPart extends WithProviderMetadata {
   type: "file";
   mediaType: string;
@@ -56,6 +59,7 @@ export interface FileUIPart extends WithProviderMetadata {
   url: string;
 }
 
+/** A citation of a page. */
 export interface SourceUrlUIPart extends WithProviderMetadata {
   type: "source-url";
   sourceId: string;
@@ -63,6 +67,7 @@ export interface SourceUrlUIPart extends WithProviderMetadata {
   title?: string;
 }
 
+/** A citation of a document. */
 export interface SourceDocumentUIPart extends WithProviderMetadata {
   type: "source-document";
   sourceId: string;
@@ -71,6 +76,7 @@ export interface SourceDocumentUIPart extends WithProviderMetadata {
   filename?: string;
 }
 
+/** Where a step begins. */
 export interface StepStartUIPart {
   type: "step-start";
 }
@@ -87,6 +93,7 @@ interface Granted {
   reason?: string;
 }
 
+/** How far a tool call has come, with what is known by then. */
 export type ToolUIState =
   | { state: "input-streaming"; input: unknown; rawInput: string }
   | { state: "input-available"; input: unknown }
@@ -100,9 +107,12 @@ export type ToolUIState =
   | { state: "output-error"; input: unknown; errorText: string; approval?: Granted }
   | { state: "output-denied"; input: unknown; approval: { id: string; approved: false; reason?: string } };
 
+/** A tool call; its type names the tool. */
 export type StaticToolUIPart = ToolUIPartBase & ToolUIState & { type: `tool-${string}` };
+/** A tool call of a tool that has no type. */
 export type DynamicToolUIPart = ToolUIPartBase & ToolUIState & { type: "dynamic-tool"; toolName: string };
 
+/** A part of a message for display. */
 export type UIMessagePart =
   | TextUIPart
   | ReasoningUIPart

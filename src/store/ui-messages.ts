@@ -21,6 +21,7 @@ import {
 import { MISSING_RESULT_TEXT, inputValue, missingResult } from "./tool-model-parts.ts";
 import type { ToolUIState, UIMessage, UIMessageMetadata, UIMessagePart } from "./ui-message-types.ts";
 
+/** How messages are shown. */
 export interface UIMessagesOptions {
   /** Show calls as `dynamic-tool` parts, as the SDK does for tools without a type, not as `tool-NAME`. Default false. */
   dynamicTools?: boolean | undefined;

@@ -13,6 +13,7 @@ import { type ProcessFacts, ownProcessFacts, processStart } from "./process-fact
  */
 export type WriterVerdict = "alive" | "dead" | "unknown";
 
+/** A writer, and whether it lives. */
 export interface WriterStatus {
   id: string;
   verdict: WriterVerdict;
@@ -33,18 +34,27 @@ interface Sighting {
   hasBeaten: boolean;
 }
 
+export interface LivenessOptions {
+  /** The process that judges. Default: this one. */
+  own?: ProcessFacts;
+  /** Monotonic ms. */
+  now?: () => number;
+}
+
 /** Judges writers. Keep one for as long as you watch: what is elsewhere can only be judged by its silence over time. */
 export class WriterLiveness {
   readonly #log: EventLog;
   readonly #own: ProcessFacts;
+  readonly #now: () => number;
   readonly #ownWriter: string | undefined;
   readonly #sightings = new Map<string, Sighting>();
 
   /** @param ownWriter id of the caller's own writer, which lives as long as it asks. */
-  constructor(log: EventLog, ownWriter?: string, own: ProcessFacts = ownProcessFacts()) {
+  constructor(log: EventLog, ownWriter?: string, options: LivenessOptions = {}) {
     this.#log = log;
     this.#ownWriter = ownWriter;
-    this.#own = own;
+    this.#own = options.own ?? ownProcessFacts();
+    this.#now = options.now ?? (() => performance.now());
   }
 
   async judge(writer: string): Promise<WriterStatus> {
@@ -64,7 +74,7 @@ export class WriterLiveness {
   }
 
   #judgeBySilence(writer: string, revision: number, silenceMs: number): WriterVerdict {
-    const now = performance.now();
+    const now = this.#now();
     const before = this.#sightings.get(writer);
     if (before === undefined || before.revision < revision) {
       this.#sightings.set(writer, { revision, seenAt: now, hasBeaten: before !== undefined });

@@ -51,8 +51,14 @@ export class Writer {
     this.id = this.#idPrefix.replaceAll("-", "");
   }
 
-  get hasStarted(): boolean {
+  /** WriterStarted is in the log, or on its way there. */
+  get hasBegun(): boolean {
     return this.#started !== undefined;
+  }
+
+  /** WriterStarted is in the log. */
+  get hasStarted(): boolean {
+    return this.#revision !== -1;
   }
 
   /** Appends WriterStarted, once; every other append waits for it. */

@@ -48,6 +48,6 @@ describe("a process that is killed while it compacts a conversation", () => {
         }
         if (KILLS > 100) expect(Math.min(compacted, untouched)).toBeGreaterThan(10);
       }),
-    KILLS * 5000,
+    KILLS * 30_000,
   );
 });

@@ -1,14 +1,19 @@
 // Writes turns until it is killed, and reports on stdout, synchronously, what it has been promised:
 //   sent K            delta K has been handed to the turn writer
 //   flushed K         flush() resolved after delta K
-//   idle K            delta K was handed over many windows ago
+//   shown K           a query showed delta K, which nobody had flushed
 //   acknowledged NAME a structural call resolved
 import { writeSync } from "node:fs";
 import { setImmediate as nextTick, setTimeout as delay } from "node:timers/promises";
 import { openConversationStore } from "../../dist/index.js";
 
-const [path, session, seed] = process.argv.slice(2);
-const report = (line) => writeSync(1, `${line}\n`);
+// From report number QUIET_FROM on it calls no tools, so that a kill there hits it in mid-text.
+const [path, session, seed, quietFrom] = process.argv.slice(2);
+let reports = 0;
+const report = (line) => {
+  reports++;
+  writeSync(1, `${line}\n`);
+};
 
 // A small generator, so that a failure can be repeated (mulberry32).
 let state = Number(seed);
@@ -30,11 +35,9 @@ for (let delta = 0, tools = 0; ; delta++) {
     await turn.flush();
     report(`flushed ${delta}`);
   } else if (choice < 0.12) {
-    await delay(150);
-    await nextTick();
-    await nextTick();
-    report(`idle ${delta}`);
-  } else if (choice < 0.14) {
+    while (!(await store.lastAssistantMessage(session)).content.includes(`${delta};`)) await delay(5);
+    report(`shown ${delta}`);
+  } else if (choice < 0.14 && reports + 3 < Number(quietFrom)) {
     const toolId = `t${tools++}`;
     await turn.toolCall({ toolId, name: "work", input: "{}" });
     report(`acknowledged call-${toolId}`);

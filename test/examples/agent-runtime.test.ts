@@ -4,6 +4,8 @@ import { describe, expect, it } from "@jest/globals";
 import type { ToolPart } from "../../src/events/stored-part.ts";
 import type { StoredMessage } from "../../src/projections/stored-message.ts";
 import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
+import { FixtureNode } from "../support/eventstoredb-fixture/fixture-node.ts";
+import { NO_REAL_SERVER, ownLog, realServer } from "../support/real-server.ts";
 import { Child, root, withFolder } from "./child-process.ts";
 
 const example = join(root, "examples/agent-runtime");
@@ -16,15 +18,15 @@ const QUICK = ["--pace", "0"];
 
 class Project {
   readonly #folder: string;
-  readonly storePath: string;
+  readonly store: string;
 
-  constructor(folder: string) {
+  constructor(folder: string, store: string) {
     this.#folder = folder;
-    this.storePath = join(folder, "agent.db");
+    this.store = store;
   }
 
   start(args: readonly string[], env: NodeJS.ProcessEnv = {}): Child {
-    return new Child(process.execPath, [join(example, "main.js"), ...args], {
+    return new Child(process.execPath, [join(example, "main.js"), "--store", this.store, ...args], {
       cwd: this.#folder,
       env: { MIRROR_SECONDS: "0", ...env },
     });
@@ -45,7 +47,7 @@ class Project {
   }
 
   read<T>(query: (store: ConversationStore) => Promise<T>): Promise<T> {
-    return openConversationStore(this.storePath, { readOnly: true }).then((store) =>
+    return openConversationStore(this.store, { readOnly: true }).then((store) =>
       query(store).finally(() => store.close()),
     );
   }
@@ -70,10 +72,11 @@ class Project {
   }
 }
 
-function withProject(use: (project: Project) => Promise<void>): Promise<void> {
+/** @param store its path or URL. Default: a file in the project's folder. */
+function withProject(use: (project: Project) => Promise<void>, store?: string): Promise<void> {
   return withFolder(async (folder) => {
     await cp(join(example, "project"), folder, { recursive: true });
-    await use(new Project(folder));
+    await use(new Project(folder, store ?? join(folder, "agent.db")));
   });
 }
 
@@ -147,27 +150,41 @@ describe("the example agent runtime", () => {
   });
 });
 
+async function goesOnAfterCrashInText(project: Project): Promise<void> {
+  await project.killAt("agent: A release is a", [...SLOW_WORDS, "What is a release?"]);
+  const [, half] = await project.messages();
+  expect(half?.status).toBe("open");
+  const printed = await project.run();
+  expect(printed).toMatch(/^\[interrupted: a turn \(new\) after "A release/);
+  const [user, answer, ...others] = await project.messages();
+  expect(others).toEqual([]);
+  expect(user).toMatchObject({ content: "What is a release?" });
+  expect(answer).toMatchObject({ id: half?.id, status: "finished" });
+  const [whole = ""] = texts(answer!);
+  expect(whole).toMatch(/^A release is a promise: .* and when\.$/);
+  const [kept = ""] = texts(half!);
+  expect(kept).not.toBe("");
+  expect(whole.startsWith(kept)).toBe(true);
+  expect(JSON.parse(answer!.branchesJson)).toEqual([half?.parts]);
+  await project.expectFinished();
+}
+
+async function goesOnAfterCrashInTool(project: Project): Promise<void> {
+  await project.killAt("telling the mirrors", [...QUICK, "--approve", "yes", QUESTION], ENDLESS_COMMAND);
+  const printed = await project.run("--approve", "yes");
+  expect(printed).toContain('[in flight: run_command {"command":"sh publish.sh 1.2"}: outcome-unknown]\n');
+  expect(await project.published()).toEqual(["1.2"]);
+  const [, interrupted, answer, ...others] = await project.messages();
+  expect(others).toEqual([]);
+  expect(interrupted?.status).toBe("interrupted");
+  expect(tools(interrupted!)[1]).toMatchObject({ name: "run_command", started_at: expect.any(Number) });
+  expect(tools(answer!)).toMatchObject([{ name: "read_file", output: "1.2\n" }]);
+  expect(texts(answer!).at(-1)).toMatch(/published before the crash, and I do not do it twice\. Done\.$/);
+  await project.expectFinished();
+}
+
 describe("the example agent runtime, killed with SIGKILL and started again", () => {
-  it("(a) in text: keeps the half answer as a branch and answers", async () => {
-    await withProject(async (project) => {
-      await project.killAt("agent: A release is a", [...SLOW_WORDS, "What is a release?"]);
-      const [, half] = await project.messages();
-      expect(half?.status).toBe("open");
-      const printed = await project.run();
-      expect(printed).toMatch(/^\[interrupted: a turn \(new\) after "A release/);
-      const [user, answer, ...others] = await project.messages();
-      expect(others).toEqual([]);
-      expect(user).toMatchObject({ content: "What is a release?" });
-      expect(answer).toMatchObject({ id: half?.id, status: "finished" });
-      const [whole = ""] = texts(answer!);
-      expect(whole).toMatch(/^A release is a promise: .* and when\.$/);
-      const [kept = ""] = texts(half!);
-      expect(kept).not.toBe("");
-      expect(whole.startsWith(kept)).toBe(true);
-      expect(JSON.parse(answer!.branchesJson)).toEqual([half?.parts]);
-      await project.expectFinished();
-    });
-  });
+  it("(a) in text: keeps the half answer as a branch and answers", () => withProject(goesOnAfterCrashInText));
 
   it("(b) before a tool starts: asks again and runs it exactly once", async () => {
     await withProject(async (project) => {
@@ -201,23 +218,8 @@ describe("the example agent runtime, killed with SIGKILL and started again", () 
     });
   });
 
-  it("(c) while a tool runs: does not run it again, looks, and finishes", async () => {
-    await withProject(async (project) => {
-      await project.killAt("telling the mirrors", [...QUICK, "--approve", "yes", QUESTION], ENDLESS_COMMAND);
-      const printed = await project.run("--approve", "yes");
-      expect(printed).toContain(
-        '[in flight: run_command {"command":"sh publish.sh 1.2"}: outcome-unknown]\n',
-      );
-      expect(await project.published()).toEqual(["1.2"]);
-      const [, interrupted, answer, ...others] = await project.messages();
-      expect(others).toEqual([]);
-      expect(interrupted?.status).toBe("interrupted");
-      expect(tools(interrupted!)[1]).toMatchObject({ name: "run_command", started_at: expect.any(Number) });
-      expect(tools(answer!)).toMatchObject([{ name: "read_file", output: "1.2\n" }]);
-      expect(texts(answer!).at(-1)).toMatch(/published before the crash, and I do not do it twice\. Done\.$/);
-      await project.expectFinished();
-    });
-  });
+  it("(c) while a tool runs: does not run it again, looks, and finishes", () =>
+    withProject(goesOnAfterCrashInTool));
 
   it("(d) in regenerate: keeps the old answer and the half one as branches", async () => {
     await withProject(async (project) => {
@@ -239,13 +241,31 @@ describe("the example agent runtime, killed with SIGKILL and started again", () 
   it("goes on where a crash came between the end of the old turn and the beginning of the new one", async () => {
     await withProject(async (project) => {
       await project.killAt("agent: A release is a", [...SLOW_WORDS, "What is a release?"]);
-      const store = await openConversationStore(project.storePath);
+      const store = await openConversationStore(project.store);
       await store.recoverInterruptedTurns();
       await store.close();
       expect(await project.run()).toMatch(/^\[resuming: /);
       await project.expectFinished();
     });
   });
+});
+
+describe("the example agent runtime on a server, killed with SIGKILL and started again", () => {
+  const crashes: [where: string, check: (project: Project) => Promise<void>][] = [
+    ["in text", goesOnAfterCrashInText],
+    ["while a tool runs", goesOnAfterCrashInTool],
+  ];
+  it.each(crashes)("%s, on an EventStoreDB server that the fixture imitates", async (_where, check) => {
+    const node = await FixtureNode.start();
+    await withProject(check, node.url).finally(() => node.close());
+  });
+
+  const server = realServer();
+  if (server === undefined) it.skip(`on a real EventStoreDB server (${NO_REAL_SERVER})`, () => {});
+  else
+    it.each(crashes)("%s, on a real EventStoreDB server", (_where, check) =>
+      withProject(check, ownLog(server)),
+    );
 });
 
 describe("the example's page", () => {

@@ -112,9 +112,22 @@ describe("the end of a message", () => {
     const verbs = read(
       start("m1", { usage }),
       { ...ended(), usage: { output_tokens: 9, input_tokens: null } },
+      { ...ended(), usage: { output_tokens: 12, cache_read_input_tokens: 5 } },
       over,
     );
-    expect(verbs.at(-1)).toMatchObject({ usage: { inputTokens: 14, cachedInputTokens: 4, outputTokens: 9 } });
+    expect(verbs.at(-1)).toMatchObject({
+      usage: { inputTokens: 15, cachedInputTokens: 5, outputTokens: 12 },
+    });
+  });
+
+  it("has those counts where a gateway says 0 of what it does not count again", () => {
+    const usage = { input_tokens: 10, output_tokens: 1 };
+    const verbs = read(
+      start("m1", { usage }),
+      { ...ended(), usage: { output_tokens: 9, input_tokens: 0 } },
+      over,
+    );
+    expect(verbs.at(-1)).toMatchObject({ usage: { inputTokens: 10, outputTokens: 9 } });
   });
 
   it("fails early where message_stop did not come", () => {

@@ -60,6 +60,23 @@ describe("reasoning has many names", () => {
     ]);
   });
 
+  it("comes in blocks through LiteLLM, whose signatures and redacted data must be sent back", () => {
+    const block = { type: "thinking", thinking: "Hm." };
+    const verbs = read(
+      delta({ reasoning_content: "Hm.", thinking_blocks: [block] }),
+      delta({ thinking_blocks: [{ type: "thinking", thinking: "", signature: "sig" }] }),
+      delta({ thinking_blocks: [{ type: "redacted_thinking", data: "ZW5j" }] }),
+      stop,
+    );
+    const inBlock = { verb: "reasoning", block: "0.1" };
+    expect(verbs.slice(0, 3)).toEqual([
+      { ...inBlock, text: "Hm." },
+      { ...inBlock, text: "", providerMetadata: { anthropic: { signature: "sig" } } },
+      { ...inBlock, text: "", providerMetadata: { anthropic: { redactedData: "ZW5j" } } },
+    ]);
+    expect(brief(delta({ thinking_blocks: [block] }))).toEqual(["reasoning Hm."]);
+  });
+
   it("begins another part after text or a tool call", () => {
     const blocks = read(
       delta({ reasoning: "a" }),
@@ -169,6 +186,63 @@ describe("tool calls", () => {
   });
 });
 
+describe("tools that Groq ran on its side", () => {
+  const executed = (tool: object) => delta({ executed_tools: [tool] });
+  const search = { index: 0, type: "search", arguments: '{"query":"weather"}' };
+
+  it("are calls of the provider's, whose result comes later at the same place", () => {
+    const results = { results: [{ url: "https://a" }] };
+    expect(
+      read(
+        executed(search),
+        executed({ ...search, output: "Sunny.", search_results: results }),
+        executed({ index: 1, type: "python", arguments: "1 + 1", output: "2", search_results: null }),
+        executed({ index: 1, type: "python", arguments: "1 + 1", output: "2" }),
+        stop,
+      ).slice(0, -2),
+    ).toEqual([
+      {
+        verb: "tool-call",
+        toolId: "executed_0_0",
+        name: "search",
+        input: search.arguments,
+        providerExecuted: true,
+      },
+      { verb: "tool-started", toolId: "executed_0_0" },
+      {
+        verb: "tool-result",
+        toolId: "executed_0_0",
+        output: { output: "Sunny.", search_results: results },
+      },
+      { verb: "tool-call", toolId: "executed_0_1", name: "python", input: "1 + 1", providerExecuted: true },
+      { verb: "tool-started", toolId: "executed_0_1" },
+      { verb: "tool-result", toolId: "executed_0_1", output: "2" },
+    ]);
+  });
+
+  it("end the text before them", () => {
+    const blocks = read(delta({ content: "a" }), executed(search), delta({ content: "b" })).flatMap((verb) =>
+      verb.verb === "text" ? [verb.block] : [],
+    );
+    expect(blocks).toEqual(["0.1", "0.2"]);
+  });
+});
+
+describe("a signature of Gemini's on a text", () => {
+  it("goes with the text before it", () => {
+    const extra_content = { google: { thought_signature: "sig" } };
+    expect(read(delta({ content: "Hi" }), delta({ extra_content }), stop).slice(0, 2)).toEqual([
+      { verb: "text", text: "Hi", block: "0.1" },
+      {
+        verb: "text",
+        text: "",
+        block: "0.1",
+        providerMetadata: { google: { thought_signature: "sig" } },
+      },
+    ]);
+  });
+});
+
 describe("citations, refusals and images", () => {
   const urls = (...chunks: readonly unknown[]) =>
     read(...chunks, stop).flatMap((verb) =>
@@ -190,6 +264,21 @@ describe("citations, refusals and images", () => {
     });
     const chunk = delta({ annotations: [annotation(1)] });
     expect(urls(chunk, chunk, delta({ annotations: [annotation(2)] }))).toHaveLength(2);
+  });
+
+  it("takes Zhipu's search results, whose addresses are links", () => {
+    const chunk = { ...delta({ content: "x" }), web_search: [{ link: "https://a", title: "A" }] };
+    expect(urls(chunk, chunk)).toEqual([["https://a", "A"]]);
+  });
+
+  it("takes the documents that Azure found in the caller's own data, once", () => {
+    const citation = { content: "Dogs need walks.", title: "Dogs", url: null, filepath: "dogs.md" };
+    const chunk = delta({ role: "assistant", context: { citations: [citation], intent: "dogs" } });
+    expect(read(chunk, chunk, stop)[0]).toEqual({
+      verb: "source",
+      source: { sourceType: "document", title: "Dogs", filename: "dogs.md", citedText: "Dogs need walks." },
+    });
+    expect(urls(chunk, chunk)).toHaveLength(1);
   });
 
   it("prefers search results, which have titles", () => {
@@ -223,6 +312,8 @@ describe("the end of a message", () => {
     ["stop", "stop"],
     ["length", "length"],
     ["model_length", "length"],
+    ["eos_token", "stop"],
+    ["sensitive", "content-filter"],
     ["tool_calls", "tool-calls"],
     ["function_call", "tool-calls"],
     ["content_filter", "content-filter"],
@@ -249,6 +340,31 @@ describe("the end of a message", () => {
     ["in the choice", [delta({}, { finish_reason: "stop", usage })]],
   ])("has its usage %s", (_where, chunks) => {
     expect(read(...chunks).at(-1)).toEqual({ verb: "finish", finishReason: "stop", usage: counted });
+  });
+
+  it("may repeat as a whole message what the deltas said", () => {
+    const message = { role: "assistant", content: "Hi", tool_calls: [] };
+    const whole = { id: "c1", choices: [{ index: 0, message, finish_reason: "stop" }], usage };
+    expect(read(delta({ content: "Hi" }), whole)).toMatchObject([
+      { verb: "text", text: "Hi" },
+      { verb: "step-finish", finishReason: "stop" },
+      { verb: "finish", usage: counted },
+    ]);
+    const called = { id: "t", function: { name: "f", arguments: "{}" } };
+    const answer = { ...message, content: null, tool_calls: [called] };
+    const calls = read(call(called), {
+      id: "c1",
+      choices: [{ message: answer, finish_reason: "tool_calls" }],
+    });
+    expect(calls.filter(({ verb }) => verb === "tool-input-delta")).toHaveLength(1);
+  });
+
+  it("may come in the chunk of its last words", () => {
+    expect(read(delta({ content: "Hi" }, { finish_reason: "stop" })).map(({ verb }) => verb)).toEqual([
+      "text",
+      "step-finish",
+      "finish",
+    ]);
   });
 
   it("begins another step with another id, and not before", () => {
@@ -303,6 +419,7 @@ describe("what is unknown", () => {
       choices: [{ index: 0, message: { role: "assistant", content: "Hi" }, finish_reason: "stop" }],
     };
     reader.read({ id: "", choices: [], prompt_filter_results: [] });
+    reader.read({ id: "", choices: [{ index: 0, finish_reason: null, content_filter_results: {} }] });
     reader.read(delta({ role: "assistant", content: null, refusal: null, tool_calls: null, audio: null }));
     expect(reader.read(whole)).toMatchObject([{ verb: "text", text: "Hi" }]);
     expect(reader.read({ id: "c1", choices: [{ text: "!", index: 0 }] })).toMatchObject([

@@ -227,6 +227,21 @@ describe("texts and reasoning", () => {
     ]);
   });
 
+  it("bring their citations as they are made, or in the finished item; once", () => {
+    const cited = (url: string) => ({ type: "url_citation", url });
+    const text = event("output_text.delta", { content_index: 0, delta: "Yes." });
+    const added = event("output_text.annotation.added", { content_index: 0, annotation: cited("a") });
+    const item = done({
+      id: "m",
+      type: "message",
+      content: [{ type: "output_text", text: "Yes.", annotations: [cited("a")] }],
+    });
+    const urls = (...events: readonly object[]) =>
+      inside(...events).flatMap((verb) => (verb.verb === "source" ? [verb.source["url"]] : []));
+    expect(urls(text, added, item)).toEqual(["a"]);
+    expect(urls(text, item)).toEqual(["a"]);
+  });
+
   it("keeps a reasoning item that is empty but for what the next request must send back", () => {
     const verbs = inside(done({ id: "r", type: "reasoning", summary: [], encrypted_content: "ZW5j" }));
     expect(verbs).toEqual([

@@ -1,26 +1,20 @@
-import { existsSync, readFileSync, readdirSync } from "node:fs";
-import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "@jest/globals";
+import type { ToolPart } from "../../src/events/stored-part.ts";
+import { recordings, sayThatThereAreNoRecordings } from "../support/recordings.ts";
 import { naiveConcatenation } from "./naive-concatenation.ts";
 import { joined, record } from "./recording-support.ts";
-import type { ToolPart } from "../../src/events/stored-part.ts";
 
-const folder =
-  process.env["TURNLOG_RECORDINGS"] ?? fileURLToPath(new URL("../../../shared/recordings", import.meta.url));
-const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith(".chunks.txt")) : [];
+const recorded = recordings();
 
 describe("recorded provider streams", () => {
-  if (files.length === 0) {
+  if (recorded.length === 0) {
     it("are not on this machine: set TURNLOG_RECORDINGS to their folder to check them", () => {
-      console.warn(`No recorded streams in ${folder}: the readers were checked with the own samples only.`);
-      expect(files).toEqual([]);
+      sayThatThereAreNoRecordings("The readers were checked");
     });
     return;
   }
 
-  it.each(files)("%s reads back as the concatenation of its deltas", async (name) => {
-    const stream = readFileSync(path.join(folder, name), "utf8");
+  it.each(recorded)("$name reads back as the concatenation of its deltas", async ({ stream }) => {
     const { text, reasoning, inputs } = naiveConcatenation(stream);
     const { summary, message, parts } = await record(stream);
     const tools = parts.filter((part): part is ToolPart => part.kind === "tool");
@@ -36,9 +30,9 @@ describe("recorded provider streams", () => {
     expect(parts.at(-1)).toMatchObject({ kind: "step", finishReason: summary.finishReason });
   });
 
-  it.each(files)("%s without its last event but one ends early, and keeps what came", async (name) => {
+  it.each(recorded)("$name without its last event but one ends early, and keeps what came", async (whole) => {
     // The last two: some providers send the usage after the message's end.
-    const lines = readFileSync(path.join(folder, name), "utf8").trimEnd().split("\n").slice(0, -2);
+    const lines = whole.stream.trimEnd().split("\n").slice(0, -2);
     const { summary, message, parts } = await record(lines.join("\n"));
     expect(summary).toMatchObject({ outcome: "failed", error: { code: "stream-ended-early" } });
     expect(message.status).toBe("failed");

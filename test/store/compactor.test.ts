@@ -1,4 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
+import type { StoredPart } from "../../src/events/stored-part.ts";
 import { Compactor } from "../../src/store/compactor.ts";
 import type { ConversationStore } from "../../src/store/conversation-store.ts";
 import { withStore } from "../support/memory-store.ts";
@@ -85,6 +86,43 @@ describe("the compactor", () => {
     }),
   );
 
+  it("tells summarize when its time is up", () =>
+    withStore(async (store) => {
+      await fill(store, 9);
+      let late: Promise<string> | undefined;
+      const compactor = new Compactor({
+        maxMessages: 6,
+        timeoutMs: 1,
+        summarize: (_messages, { signal }) =>
+          (late = new Promise((_resolve, reject) => {
+            signal.addEventListener("abort", () => reject(new Error("stopped")));
+          })),
+      });
+      expect(await compactor.compact(store, "s")).toMatchObject({ strategy: "sliding" });
+      await expect(late).rejects.toThrow("stopped");
+    }));
+
+  it("keeps half of the limits where it summarizes, rounded down", () =>
+    withStore(async (store) => {
+      await fill(store, 8);
+      expect(await new Compactor({ maxMessages: 7, summarize }).compact(store, "s")).toMatchObject({
+        kept: 3,
+      });
+      await store.deleteSession("s");
+      await fill(store, 10);
+      const byTokens = new Compactor({ maxTokens: 12, estimateTokens: () => 2, summarize });
+      expect(await byTokens.compact(store, "s")).toMatchObject({ kept: 3, replaced: 7 });
+    }));
+
+  it("takes four characters for a token", () =>
+    withStore(async (store) => {
+      for (let index = 0; index < 4; index++) await store.saveMessage("s", "user", "x".repeat(10));
+      const compact = () => new Compactor({ strategy: "sliding", maxTokens: 10 }).compact(store, "s");
+      expect(await compact()).toMatchObject({ strategy: "none" });
+      await store.saveMessage("s", "user", "x");
+      expect(await compact()).toMatchObject({ strategy: "sliding", kept: 4 });
+    }));
+
   it("counts tokens, and keeps at least two messages", () =>
     withStore(async (store) => {
       await fill(store, 10);
@@ -102,6 +140,48 @@ describe("the compactor", () => {
       await store.saveMessage("s", "tool", "result 2");
       await new Compactor({ strategy: "sliding", maxMessages: 2 }).compact(store, "s");
       expect(await contents(store)).toEqual(["calls", "result 1", "result 2"]);
+    }));
+
+  it("does not either where something was said in between, or where one message has results of several", () =>
+    withStore(async (store) => {
+      const tool = (id: string, more: object = {}) =>
+        ({
+          kind: "tool",
+          tool_id: id,
+          name: "t",
+          input: "{}",
+          state: "input-available",
+          ...more,
+        }) as StoredPart;
+      const result = { state: "output-available", output: 1 };
+      await store.saveMessage("s", "user", "dropped");
+      await store.saveMessage("s", "assistant", [tool("a")]);
+      await store.saveMessage("s", "assistant", [tool("b")]);
+      await store.saveMessage("s", "user", "and?");
+      await store.saveMessage("s", "tool", [tool("a", result), tool("b", result)]);
+      const compact = () => new Compactor({ strategy: "sliding", maxMessages: 2 }).compact(store, "s");
+      expect(await compact()).toMatchObject({ replaced: 1, kept: 4 });
+      expect(await compact()).toMatchObject({ strategy: "none" });
+      // A result whose call is not there holds on to nothing.
+      await store.saveMessage("s", "user", "next");
+      await store.saveMessage("s", "tool", [tool("unknown", result)]);
+      expect(await compact()).toMatchObject({ replaced: 4, kept: 2 });
+    }));
+
+  it("leaves an open turn in its place, with all that was said since", () =>
+    withStore(async (store) => {
+      await fill(store, 3);
+      const turn = await store.beginTurn("s");
+      for (const text of ["later 1", "later 2", "later 3"]) await store.saveMessage("s", "user", text);
+      const result = await new Compactor({ strategy: "sliding", maxMessages: 2 }).compact(store, "s");
+      expect(result).toMatchObject({ replaced: 3, kept: 4 });
+      expect((await store.listMessages("s")).map(({ id, content }) => [id, content])).toEqual([
+        [turn.messageId, "[]"],
+        [expect.any(Number), "later 1"],
+        [expect.any(Number), "later 2"],
+        [expect.any(Number), "later 3"],
+      ]);
+      await turn.finish();
     }));
 
   it("keeps what comes while it summarizes, and the turn that is open", () =>

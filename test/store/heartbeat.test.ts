@@ -1,4 +1,4 @@
-import { describe, expect, it } from "@jest/globals";
+import { describe, expect, it, jest } from "@jest/globals";
 import { type Observable, filter, firstValueFrom, map, take, toArray } from "rxjs";
 import type { LogSignal, RecordedEvent } from "../../src/log/event-log.ts";
 import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
@@ -14,6 +14,20 @@ async function withBeatingStore(
     await store.close();
   }
 }
+
+const ALL_TIMERS = [
+  "Date",
+  "hrtime",
+  "nextTick",
+  "performance",
+  "queueMicrotask",
+  "setImmediate",
+  "clearImmediate",
+  "setInterval",
+  "clearInterval",
+  "setTimeout",
+  "clearTimeout",
+] as const;
 
 const isEvent = (signal: LogSignal): signal is Extract<LogSignal, { kind: "event" }> =>
   signal.kind === "event";
@@ -40,19 +54,41 @@ describe("a writer's signs of life", () => {
       await turn.finish();
     }));
 
-  it("do not come without a turn", () =>
-    withBeatingStore(1, async (store) => {
-      const turn = await store.beginTurn("s");
-      await turn.finish();
-      // Whatever was on its way has been appended once the writer's own queue has taken its last event.
-      await store.close();
-      const reopened = await openConversationStore("memory:", { heartbeatMs: 1 });
-      for (let index = 0; index < 50; index++) await reopened.saveMessage("s", "user", `message ${index}`);
-      const types = new Set<string>();
-      for await (const { type, stream } of reopened.log.readAll())
-        if (stream.startsWith("writer-")) types.add(type);
-      expect([...types]).toEqual(["WriterStarted"]);
-      await reopened.close();
+  it("end with the last open turn, and none come without one", async () => {
+    // Only intervals are the test's: a heartbeat is one.
+    jest.useFakeTimers({ doNotFake: ALL_TIMERS.filter((timer) => !timer.endsWith("Interval")) });
+    try {
+      await withBeatingStore(1000, async (store) => {
+        await store.saveMessage("s", "user", "q");
+        expect(jest.getTimerCount()).toBe(0);
+        const one = await store.beginTurn("s");
+        const other = await store.beginTurn("another");
+        expect(jest.getTimerCount()).toBe(1);
+        await one.finish();
+        expect(jest.getTimerCount()).toBe(1);
+        const beat = firstValueFrom(signs(store).pipe(filter(({ type }) => type === "WriterHeartbeat")));
+        jest.advanceTimersByTime(1000);
+        await beat;
+        await other.abort();
+        expect(jest.getTimerCount()).toBe(0);
+      });
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  it("begin at once where the last one is older than the interval", () =>
+    withBeatingStore(60_000, async (store) => {
+      await store.saveMessage("s", "user", "long ago");
+      const beat = firstValueFrom(signs(store).pipe(filter(({ type }) => type === "WriterHeartbeat")));
+      const now = jest.spyOn(Date, "now").mockReturnValue(Date.now() + 60_000);
+      try {
+        const turn = await store.beginTurn("s");
+        await beat;
+        await turn.finish();
+      } finally {
+        now.mockRestore();
+      }
     }));
 
   it("do not grow its stream without end: it is truncated at a heartbeat", () =>

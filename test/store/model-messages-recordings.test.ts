@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "@jest/globals";
@@ -6,19 +6,12 @@ import { modelMessageSchema, safeValidateUIMessages, streamText } from "ai";
 import { modelMessageSchema as newestModelMessageSchema } from "ai-newest";
 import { recordLines } from "../../src/recording/record-stream.ts";
 import { withStore } from "../support/memory-store.ts";
+import { recordings, sayThatThereAreNoRecordings } from "../support/recordings.ts";
 import { finish, scriptedModel, text } from "../support/scripted-model.ts";
 
 /** What providers really sent, whole and cut off in the middle, makes a prompt that the SDK sends on. */
 
 const samples = fileURLToPath(new URL("../samples", import.meta.url));
-const recordings =
-  process.env["TURNLOG_RECORDINGS"] ?? fileURLToPath(new URL("../../../shared/recordings", import.meta.url));
-
-const streamsIn = (folder: string): string[] =>
-  readdirSync(folder)
-    .filter((name) => /\.(jsonl|txt)$/.test(name))
-    .map((name) => path.join(folder, name));
-
 async function expectPrompt(stream: string): Promise<void> {
   await withStore(async (store) => {
     const turn = await store.beginTurn("s", { user: "Go." });
@@ -50,25 +43,27 @@ async function expectPrompt(stream: string): Promise<void> {
   });
 }
 
-function check(files: readonly string[]): void {
-  it.each(files.map((file) => [path.basename(file), file]))("%s", async (_name, file) => {
-    const lines = readFileSync(file, "utf8").split("\n");
+function check(streams: readonly { name: string; stream: string }[]): void {
+  it.each(streams)("$name", async ({ stream }) => {
+    const lines = stream.split("\n");
     for (const tenths of [10, 8, 5, 3, 1])
       await expectPrompt(lines.slice(0, Math.ceil((lines.length * tenths) / 10)).join("\n"));
   });
 }
 
 describe("the prompt of an own sample, whole and cut off, is accepted:", () => {
-  check(streamsIn(samples));
+  check(
+    readdirSync(samples).map((name) => ({
+      name,
+      stream: readFileSync(path.join(samples, name), "utf8"),
+    })),
+  );
 });
 
 describe("the prompt of a provider's recording, whole and cut off, is accepted:", () => {
-  const files = existsSync(recordings)
-    ? streamsIn(recordings).filter((name) => name.endsWith(".chunks.txt"))
-    : [];
-  if (files.length > 0) return check(files);
+  const recorded = recordings();
+  if (recorded.length > 0) return check(recorded);
   it("they are not on this machine: set TURNLOG_RECORDINGS to their folder to check them", () => {
-    console.warn(`No recorded streams in ${recordings}: prompts were checked with the own samples only.`);
-    expect(files).toEqual([]);
+    sayThatThereAreNoRecordings("Prompts were checked");
   });
 });

@@ -80,6 +80,15 @@ describe("an assistant message", () => {
     ]);
   });
 
+  it("begins a new step with a file that was made behind a tool's result", async () => {
+    const file = { kind: "file", mediaType: "image/png", data: "aGk=" };
+    expect(await promptOf([answered, file])).toMatchObject([
+      { role: "assistant" },
+      { role: "tool" },
+      { role: "assistant", content: [{ type: "file", data: "aGk=" }] },
+    ]);
+  });
+
   it("keeps what the provider ran by itself inside the assistant message", async () => {
     const search = { ...answered, provider_executed: true, output: { hits: 2 } };
     expect(await promptOf([search, text("Two.")])).toEqual([
@@ -147,7 +156,7 @@ describe("a tool's input and output", () => {
     ['{"path":"a', { invalidJson: '{"path":"a' }],
   ])("parse the input %j", async (input, value) => {
     const [assistant] = await promptOf([{ ...answered, input }]);
-    expect(assistant?.content).toMatchObject([{ input: value }]);
+    expect(assistant?.content).toEqual([{ ...callPart, input: value }]);
   });
 });
 
@@ -242,6 +251,34 @@ describe("a call that a human is asked about", () => {
   });
 });
 
+describe("a call that the provider runs", () => {
+  it("and a human denied has no result beside the response: the provider knows its own tool", async () => {
+    const approval = { id: "a1", approved: false };
+    const denied = { ...call, provider_executed: true, state: "output-denied", approval };
+    expect(await promptOf([denied, { kind: "step" }, text("All right.")])).toEqual([
+      {
+        role: "assistant",
+        content: [
+          { ...callPart, providerExecuted: true },
+          { type: "tool-approval-request", approvalId: "a1", toolCallId: "t1" },
+        ],
+      },
+      {
+        role: "tool",
+        content: [
+          {
+            type: "tool-approval-response",
+            approvalId: "a1",
+            approved: false,
+            providerExecuted: true,
+          },
+        ],
+      },
+      says("All right."),
+    ]);
+  });
+});
+
 describe("messages of other roles", () => {
   it("give a user's files as images and files", async () => {
     await store.saveMessage("s", "user", [
@@ -263,6 +300,17 @@ describe("messages of other roles", () => {
     ]);
   });
 
+  it("joins the texts of a system message", async () => {
+    const cached = { anthropic: { cacheControl: { type: "ephemeral" } } };
+    await store.saveMessage("s", "system", [
+      text("Be brief. ") as StoredPart,
+      { ...text("Be kind."), providerMetadata: cached } as StoredPart,
+    ]);
+    expect(await store.getMessages("s")).toEqual([
+      { role: "system", content: "Be brief. Be kind.", providerOptions: cached },
+    ]);
+  });
+
   it("put a saved tool message behind its call, wherever it was saved", async () => {
     await store.saveMessage("s", "assistant", [call as StoredPart]);
     await store.saveMessage("s", "user", "Go on.");
@@ -275,6 +323,31 @@ describe("messages of other roles", () => {
     expect(await store.getMessages("s")).toEqual(prompt);
     // Without its call a result is an orphan, and no provider takes one.
     expect(await store.getMessages("s", { limit: 2 })).toEqual(prompt.slice(2));
+  });
+});
+
+describe("a saved tool message", () => {
+  const results = async () =>
+    (await store.getMessages("s")).flatMap(({ role, content }) =>
+      role === "tool" ? [(content[0] as { output?: unknown }).output] : [],
+    );
+  const unknown = { type: "error-text", value: MISSING_RESULT_TEXT["not-started"] };
+
+  it("answers the newest of two calls that have its id", async () => {
+    await store.saveMessage("s", "assistant", [call as StoredPart]);
+    await store.saveMessage("s", "assistant", [call as StoredPart]);
+    await store.saveMessage("s", "tool", [{ ...answered, input: "" } as StoredPart]);
+    expect(await results()).toEqual([unknown, { type: "text", value: "42" }]);
+  });
+
+  it("of plain text answers the one call of the newest answer, where there is one", async () => {
+    await store.saveMessage("s", "assistant", [call as StoredPart]);
+    await store.saveMessage("s", "tool", "42");
+    expect(await results()).toEqual([{ type: "text", value: "42" }]);
+    await store.saveMessage("s", "assistant", [{ ...call, tool_id: "t2" } as StoredPart]);
+    await store.saveMessage("s", "assistant", [text("Never mind.") as StoredPart]);
+    await store.saveMessage("s", "tool", "43");
+    expect(await results()).toEqual([{ type: "text", value: "42" }, unknown]);
   });
 });
 

@@ -1,7 +1,11 @@
-import { describe, expect, it } from "@jest/globals";
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { createInterface } from "node:readline";
+import { describe, expect, it } from "@jest/globals";
 import { openEventLog } from "../../src/log/open-event-log.ts";
-import { ownProcessFacts } from "../../src/store/process-facts.ts";
+import { ownProcessFacts, processStart } from "../../src/store/process-facts.ts";
 import { WriterLiveness } from "../../src/store/writer-liveness.ts";
 import { withStore, withStores } from "../support/memory-store.ts";
 
@@ -89,6 +93,35 @@ describe("recovering interrupted turns", () => {
       });
     }));
 
+  it("leaves a turn alone whose writer may live elsewhere, unless it is told to end it", () =>
+    withStore(async (store) => {
+      const facts = { v: 1, writer: "far", time: Date.now() };
+      const append = (stream: string, ...drafts: [type: string, data: object][]) =>
+        store.log.append(
+          stream,
+          drafts.map(([type, data], n) => ({
+            id: randomUUID(),
+            type,
+            data: data as never,
+            metadata: { ...facts, n, turnId: "t" },
+          })),
+          "no-stream",
+        );
+      await append("writer-far", [
+        "WriterStarted",
+        { ...ownProcessFacts(), bootId: "another boot", heartbeatMs: 60_000, library: "test" },
+      ]);
+      await append(
+        "conversation-s",
+        ["AssistantStubAppended", { messageId: 1, content: "[]" }],
+        ["TurnStarted", { turnId: "t", messageId: 1, kind: "new" }],
+      );
+      expect(await store.unendedTurns()).toMatchObject([{ writer: { verdict: "unknown" } }]);
+      expect(await store.recoverInterruptedTurns()).toEqual([]);
+      expect(await store.recoverInterruptedTurns({ includeUnknown: true })).toMatchObject([{ turnId: "t" }]);
+      expect(await store.unendedTurns()).toEqual([]);
+    }));
+
   it("looks at one session only where asked", () =>
     withStores(2, async (dying, store) => {
       await dying.beginTurn("a");
@@ -101,19 +134,21 @@ describe("recovering interrupted turns", () => {
 
 describe("judging writers", () => {
   const here = ownProcessFacts();
-  const started = { heartbeatMs: 30, library: "test", ...here };
+  const started = { heartbeatMs: 60_000, library: "test", ...here };
+
+  interface Judged {
+    /** By this reader's clock. */
+    passMs(ms: number): void;
+    judge(): Promise<string>;
+    beat(): Promise<void>;
+    stop(): Promise<void>;
+  }
 
   /** A log that holds a writer of this description. */
-  async function judged(
-    description: object,
-    use: (
-      judge: () => Promise<string>,
-      beat: () => Promise<void>,
-      stop: () => Promise<void>,
-    ) => Promise<void>,
-  ) {
+  async function judged(description: object, use: (writer: Judged) => Promise<void>) {
     const log = await openEventLog("memory:");
     let n = 0;
+    let now = 1000;
     const append = async (type: string, data: object): Promise<void> => {
       const id = `00000000-0000-8000-8000-${String(n).padStart(12, "0")}`;
       await log.append(
@@ -123,32 +158,53 @@ describe("judging writers", () => {
       );
     };
     await append("WriterStarted", { ...started, ...description });
-    const liveness = new WriterLiveness(log);
-    await use(
-      async () => (await liveness.judge("w")).verdict,
-      () => append("WriterHeartbeat", { ...started, ...description }),
-      () => append("WriterStopped", {}),
-    );
+    const liveness = new WriterLiveness(log, undefined, { now: () => now });
+    await use({
+      passMs: (ms) => void (now += ms),
+      judge: async () => (await liveness.judge("w")).verdict,
+      beat: () => append("WriterHeartbeat", { ...started, ...description }),
+      stop: () => append("WriterStopped", {}),
+    });
     await log.close();
   }
 
   it("finds its own process alive", () =>
-    judged({ heartbeatMs: 60_000 }, async (judge) => expect(await judge()).toBe("alive")));
+    judged({}, async ({ judge }) => expect(await judge()).toBe("alive")));
 
   it("finds a process dead that is no more", () =>
-    judged({ pid: 4_194_305 }, async (judge) => expect(await judge()).toBe("dead")));
+    judged({ pid: 4_194_305 }, async ({ judge }) => expect(await judge()).toBe("dead")));
 
   it("is not taken in by a process that got the same pid", () =>
-    judged({ pidStart: "1" }, async (judge) => expect(await judge()).toBe("dead")));
+    judged({ pidStart: "1" }, async ({ judge }) => expect(await judge()).toBe("dead")));
+
+  it("takes a zombie for what it is: its parent has not noticed, but it runs nothing any more", async () => {
+    // The shell starts a child that ends at once and then becomes a program that never waits for it.
+    const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 600"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    try {
+      let zombie = 0;
+      for await (const line of createInterface({ input: parent.stdout })) {
+        zombie = Number(line);
+        break;
+      }
+      const stateOf = (pid: number): string | undefined =>
+        /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1];
+      while (stateOf(zombie) !== "Z") await new Promise((resolve) => setImmediate(resolve));
+      expect(processStart(zombie)).toBeUndefined();
+    } finally {
+      parent.kill("SIGKILL");
+    }
+  });
 
   it("believes a writer that says it stopped", () =>
-    judged({}, async (judge, _beat, stop) => {
+    judged({}, async ({ judge, stop }) => {
       await stop();
       expect(await judge()).toBe("dead");
     }));
 
   it("does not know what to think of a process that is there and does not beat", () =>
-    judged({ heartbeatMs: -1 }, async (judge) => expect(await judge()).toBe("unknown")));
+    judged({ heartbeatMs: -1 }, async ({ judge }) => expect(await judge()).toBe("unknown")));
 
   it("knows nothing of a writer without a stream", () =>
     withStore(async (store) =>
@@ -158,17 +214,51 @@ describe("judging writers", () => {
       }),
     ));
 
-  it("judges a writer elsewhere by newer heartbeats, and by their absence for three intervals", () =>
-    judged({ bootId: "another machine", heartbeatMs: 30 }, async (judge, beat) => {
+  it("takes the writer that asks for alive, however long it has been silent", () =>
+    withStore(async (store) => {
+      await store.saveMessage("s", "user", "q");
+      const turn = await store.beginTurn("s");
+      const [{ writer } = { writer: undefined }] = await store.unendedTurns();
+      const asOf = async (ownWriter: string | undefined): Promise<string> => {
+        // Seen from another machine, and after a long silence: only the id tells.
+        const own = { ...here, bootId: "another boot" };
+        let now = 0;
+        const liveness = new WriterLiveness(store.log, ownWriter, { own, now: () => now });
+        await liveness.judge(writer!.id);
+        now = 1_000_000;
+        return (await liveness.judge(writer!.id)).verdict;
+      };
+      expect(await asOf(undefined)).toBe("dead");
+      expect(await asOf(writer!.id)).toBe("alive");
+      await turn.finish();
+    }));
+
+  // The same pid and start time mean nothing there: only its heartbeats do.
+  it.each([
+    ["on another machine, or before this one was started anew", { bootId: "another boot" }],
+    ["in another container of this machine", { pidNamespace: "pid:[1]" }],
+    ["on a system that does not tell of boots", { bootId: undefined }],
+    ["on a system that does not tell of processes", { pidStart: undefined }],
+  ])("judges a writer %s by newer heartbeats, and by silence for three intervals", (_where, elsewhere) =>
+    judged({ ...elsewhere, heartbeatMs: 1000 }, async ({ judge, beat, passMs }) => {
+      expect(await judge()).toBe("unknown");
+      passMs(2999);
       expect(await judge()).toBe("unknown");
       await beat();
       expect(await judge()).toBe("alive");
-      // Its silence can only be told by time passing: asked again until it is called dead.
-      const verdicts = new Set<string>();
-      while (!verdicts.has("dead"))
-        verdicts.add(await judge().then((verdict) => new Promise((done) => setImmediate(done, verdict))));
-      expect([...verdicts]).toEqual(["alive", "dead"]);
+      passMs(2999);
+      expect(await judge()).toBe("alive");
+      passMs(1);
+      expect(await judge()).toBe("dead");
       await beat();
       expect(await judge()).toBe("alive");
+    }),
+  );
+
+  it("calls a writer elsewhere dead that was never seen to beat, once three intervals have passed", () =>
+    judged({ bootId: "another boot", heartbeatMs: 1000 }, async ({ judge, passMs }) => {
+      expect(await judge()).toBe("unknown");
+      passMs(3000);
+      expect(await judge()).toBe("dead");
     }));
 });

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +16,7 @@ import type { TurnWriter } from "../../src/store/turn-writer.ts";
 import { anyText, propertyRuns } from "../support/arbitraries.ts";
 import { FixtureNode } from "../support/eventstoredb-fixture/fixture-node.ts";
 import { ModelSession } from "../support/naive-model.ts";
+import { NO_REAL_SERVER, ownLog, realServer } from "../support/real-server.ts";
 
 /**
  * Random sequences of all methods, by one and by two stores on the same log, against the naive model: after each
@@ -404,9 +404,9 @@ describe.each([1, 2])("the store equals the naive model, with %i store(s) on one
     }
   });
 
-  const server = process.env["TURNLOG_TEST_ESDB"];
+  const server = realServer();
   if (server === undefined) {
-    it.skip("on a real EventStoreDB server (none: TURNLOG_TEST_ESDB holds no connection string)", () => {});
+    it.skip(`on a real EventStoreDB server (${NO_REAL_SERVER})`, () => {});
   } else {
     it("on a real EventStoreDB server", () => checkRandomHistories(onServer(server), stores, 12));
   }
@@ -414,6 +414,6 @@ describe.each([1, 2])("the store equals the naive model, with %i store(s) on one
 
 /** Logs of their own, also on a server that holds others. */
 function onServer(url: string): (name: string) => Promise<ConversationStore> {
-  const prefix = `${url}${url.includes("?") ? "&" : "?"}log=model-${randomUUID()}`;
+  const prefix = ownLog(url);
   return (name) => openConversationStore(`${prefix}-${name}`, { flushIntervalMs: 0 });
 }

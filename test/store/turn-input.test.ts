@@ -52,6 +52,22 @@ describe("what a caller hands to a turn", () => {
     ["a reason to abort that is none", (turn) => turn.abort({} as never)],
   ];
 
+  it.each([undefined, null, 5, ["text"]])("is refused where a delta is no string but %j", (delta) =>
+    withStore(async (store) => {
+      const turn = await store.beginTurn("s");
+      const refusal = { code: "invalid-content" };
+      // Before a part has begun, while one grows, and in a call's input.
+      await expect(turn.textDelta(delta as never)).rejects.toMatchObject(refusal);
+      await turn.textDelta("one");
+      await expect(turn.textDelta(delta as never)).rejects.toMatchObject(refusal);
+      await turn.toolInputStart({ toolId: "t", name: "n" });
+      await expect(turn.toolInputDelta("t", delta as never)).rejects.toMatchObject(refusal);
+      await turn.toolInputDelta("t", "{}");
+      await turn.finish();
+      expect(await answer(store)).toMatchObject({ parts: [{ text: "one" }, { input: "{}" }] });
+    }),
+  );
+
   it.each(refused)(
     "is refused where JSON or its reader cannot take it: %s; the turn goes on",
     (_what, call) =>

@@ -1,18 +1,12 @@
+import { getEventListeners } from "node:events";
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import type { StoredPart, ToolPart } from "../../src/events/stored-part.ts";
 import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
+import type { DeltaOptions } from "../../src/store/turn.ts";
 import type { TurnWriter } from "../../src/store/turn-writer.ts";
 import { anyText, propertyRuns } from "../support/arbitraries.ts";
-
-async function withStore<T>(use: (store: ConversationStore) => Promise<T>): Promise<T> {
-  const store = await openConversationStore("memory:", { flushIntervalMs: 0 });
-  try {
-    return await use(store);
-  } finally {
-    await store.close();
-  }
-}
+import { withStore } from "../support/memory-store.ts";
 
 const content = async (store: ConversationStore, turn: TurnWriter): Promise<string> =>
   (await store.lastAssistantMessage(turn.sessionId)).content;
@@ -179,6 +173,52 @@ describe("a turn", () => {
       expect((await store.lastAssistantMessage("s")).parts).toEqual([{ kind: "text", text: texts.join("") }]);
     }));
 
+  it("sends a giant alone: with the deltas before it no append could hold it", () =>
+    withStore(async (store) => {
+      const turn = await store.beginTurn("s");
+      // As long as a delta may be; the writer keeps 2 KiB for what an event holds beside.
+      const giant = "y".repeat(store.log.limits.maxAppendBytes - 2048 - 6);
+      void turn.textDelta("x".repeat(4000));
+      await expect(turn.textDelta(`${giant}y`)).rejects.toMatchObject({ code: "event-too-large" });
+      void turn.textDelta(giant);
+      await turn.finish();
+      expect(await content(store, turn)).toHaveLength(
+        '[{"kind":"text","text":""}]'.length + 4000 + giant.length,
+      );
+    }));
+
+  it("has what came before in the log when a call resolves that changes nothing", async () => {
+    const url = "memory:call-without-change";
+    // A window so long that only the call itself can have ended it.
+    const store = await openConversationStore(url, { flushIntervalMs: 1_000_000 });
+    const other = await openConversationStore(url);
+    const turn = await store.beginTurn("s");
+    await turn.toolCall({ toolId: "t", name: "n", input: "{}" });
+    await turn.toolApproval("t", "requested", { approvalId: "a" });
+    void turn.textDelta("before");
+    await turn.toolApproval("t", "requested", { approvalId: "a" });
+    expect((await other.lastAssistantMessage("s")).parts[1]).toMatchObject({ text: "before" });
+    await turn.finish();
+    await store.close();
+    await other.close();
+  });
+
+  it.each([
+    ["finishes", (turn: TurnWriter) => turn.finish()],
+    ["is lost", (turn: TurnWriter, store: ConversationStore) => store.endTurn(turn.messageId, "interrupted")],
+  ])("leaves no listener behind when it %s", (_what, end) =>
+    withStore(async (store) => {
+      const { signal } = new AbortController();
+      const before = process.listenerCount("exit");
+      const turn = await store.beginTurn("s", { signal });
+      expect(getEventListeners(signal, "abort")).toHaveLength(1);
+      expect(process.listenerCount("exit")).toBe(before + 1);
+      await end(turn, store);
+      expect(getEventListeners(signal, "abort")).toEqual([]);
+      expect(process.listenerCount("exit")).toBe(before);
+    }),
+  );
+
   it("is aborted by its signal", () =>
     withStore(async (store) => {
       const abort = new AbortController();
@@ -214,6 +254,11 @@ describe("a turn that is lost", () => {
     [
       "has its content changed by another",
       (store, turn) => store.updateBranches(turn.messageId, "[1]", "", 0),
+    ],
+    [
+      "has its branches changed by another",
+      (store, turn) =>
+        store.updateBranches(turn.messageId, JSON.stringify([{ kind: "text", text: "mine" }]), "[[]]", 0),
     ],
     ["loses its session", (store) => store.deleteSession("s")],
   ];
@@ -251,71 +296,129 @@ describe("a turn that is lost", () => {
 });
 
 type Verb =
-  | ["text" | "reasoning", string]
+  | ["text" | "reasoning", string, DeltaOptions?]
+  | ["source" | "file", string]
   | ["tool", string]
   | ["input", string]
   | ["call"]
   | ["result", unknown]
+  | ["error", string]
   | ["step"]
   | ["flush"];
 
+const facts = fc.dictionary(fc.constantFrom("a", "b"), anyText(), { maxKeys: 2 });
+const deltaOptions: fc.Arbitrary<DeltaOptions> = fc.record(
+  {
+    block: fc.constantFrom("1", "2"),
+    providerMetadata: fc.dictionary(fc.constantFrom("openai", "anthropic"), facts, { maxKeys: 2 }),
+  },
+  { requiredKeys: [] },
+);
+
 const verb: fc.Arbitrary<Verb> = fc.oneof(
   { weight: 8, arbitrary: fc.tuple(fc.constantFrom("text" as const, "reasoning" as const), anyText()) },
+  {
+    weight: 6,
+    arbitrary: fc.tuple(fc.constantFrom("text" as const, "reasoning" as const), anyText(), deltaOptions),
+  },
+  { weight: 1, arbitrary: fc.tuple(fc.constantFrom("source" as const, "file" as const), anyText()) },
   { weight: 2, arbitrary: fc.tuple(fc.constant("tool" as const), anyText()) },
   { weight: 3, arbitrary: fc.tuple(fc.constant("input" as const), anyText()) },
   { weight: 2, arbitrary: fc.constant<Verb>(["call"]) },
   { weight: 2, arbitrary: fc.tuple(fc.constant("result" as const), fc.jsonValue()) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant("error" as const), anyText()) },
   { weight: 1, arbitrary: fc.constant<Verb>(["step"]) },
   { weight: 1, arbitrary: fc.constant<Verb>(["flush"]) },
 );
 
-/** Plays the verbs on a turn and, naively, on an array of parts. */
-async function play(turn: TurnWriter, verbs: Verb[], parts: StoredPart[]): Promise<void> {
+interface NaiveText {
+  kind: "text" | "reasoning";
+  text: string;
+  providerMetadata?: Record<string, Record<string, unknown>>;
+}
+
+/** The same calls, naively, on an array of parts. */
+class NaiveTurn {
+  readonly parts: StoredPart[] = [];
+  readonly #blocks = new Map<string, NaiveText>();
+  #growing: NaiveText | undefined;
+
+  write(kind: NaiveText["kind"], text: string, { block, providerMetadata }: DeltaOptions = {}): void {
+    const key = `${kind} ${block}`;
+    let part = block === undefined ? this.#growing : this.#blocks.get(key);
+    if (part?.kind !== kind) {
+      if (block === undefined && text === "" && providerMetadata === undefined) return;
+      part = { kind, text: "" };
+      this.add(part);
+      if (block === undefined) this.#growing = part;
+      else this.#blocks.set(key, part);
+    }
+    part.text += text;
+    for (const [provider, said] of Object.entries(providerMetadata ?? {})) {
+      part.providerMetadata = {
+        ...part.providerMetadata,
+        [provider]: { ...part.providerMetadata?.[provider], ...said },
+      };
+    }
+    if (providerMetadata !== undefined) part.providerMetadata ??= {};
+  }
+
+  /** A new part: what comes without a block's name then begins another. */
+  add(part: object): void {
+    this.parts.push(part as StoredPart);
+    this.#growing = undefined;
+  }
+
+  get tool(): ToolPart | undefined {
+    return this.parts.findLast((part): part is ToolPart => part.kind === "tool");
+  }
+
+  end(tool: ToolPart, output: unknown, state: ToolPart["state"]): void {
+    const { kind, tool_id, name, input } = tool;
+    this.parts[this.parts.indexOf(tool)] = { kind, tool_id, name, input, output, state, duration_ms: 1 };
+  }
+}
+
+/** Plays the verbs on a turn; the parts that it should have then. */
+async function play(turn: TurnWriter, verbs: Verb[]): Promise<StoredPart[]> {
+  const naive = new NaiveTurn();
   let tools = 0;
-  for (const [name, value] of verbs) {
-    const last = parts.at(-1);
-    const tool = parts.findLast((part): part is ToolPart => part.kind === "tool");
+  for (const [name, value, options] of verbs) {
+    const { tool } = naive;
+    const text = value as string;
     if (name === "text" || name === "reasoning") {
-      void turn[`${name}Delta`](value as string);
-      if (last?.kind === name)
-        last["text" as never] = (String(last["text" as never]) + String(value)) as never;
-      else if (value !== "") parts.push({ kind: name, text: value as string });
+      void turn[`${name}Delta`](text, options);
+      naive.write(name, text, options);
+    } else if (name === "source") {
+      void turn.source({ title: text });
+      naive.add({ title: text, kind: "source" });
+    } else if (name === "file") {
+      void turn.file({ mediaType: "text/plain", data: text });
+      naive.add({ kind: "file", mediaType: "text/plain", data: text });
     } else if (name === "tool") {
-      const toolId = `${value as string}${tools++}`;
-      void turn.toolInputStart({ toolId, name: value as string });
-      parts.push({
-        kind: "tool",
-        tool_id: toolId,
-        name: value as string,
-        input: "",
-        state: "input-streaming",
-      });
+      const toolId = `${text}${tools++}`;
+      void turn.toolInputStart({ toolId, name: text });
+      naive.add({ kind: "tool", tool_id: toolId, name: text, input: "", state: "input-streaming" });
     } else if (name === "input" && tool?.state === "input-streaming") {
-      void turn.toolInputDelta(tool.tool_id, value as string);
-      tool.input += value as string;
+      void turn.toolInputDelta(tool.tool_id, text);
+      tool.input += text;
     } else if (name === "call" && tool?.state === "input-streaming") {
       void turn.toolCall({ toolId: tool.tool_id, name: tool.name });
       tool.state = "input-available";
     } else if (name === "result" && tool !== undefined) {
       void turn.toolResult(tool.tool_id, value, { durationMs: 1 });
-      const { kind, tool_id, name: toolName, input } = tool;
-      const ended = {
-        kind,
-        tool_id,
-        name: toolName,
-        input,
-        output: value,
-        state: "output-available" as const,
-        duration_ms: 1,
-      };
-      parts[parts.indexOf(tool)] = ended;
+      naive.end(tool, value, "output-available");
+    } else if (name === "error" && tool !== undefined) {
+      void turn.toolError(tool.tool_id, text, { durationMs: 1 });
+      naive.end(tool, text, "output-error");
     } else if (name === "step") {
       void turn.stepFinish();
-      parts.push({ kind: "step" });
+      naive.add({ kind: "step" });
     } else if (name === "flush") {
       await turn.flush();
     }
   }
+  return naive.parts;
 }
 
 describe("what a turn stores", () => {
@@ -324,8 +427,7 @@ describe("what a turn stores", () => {
       fc.asyncProperty(fc.array(verb, { maxLength: 40 }), (verbs) =>
         withStore(async (store) => {
           const turn = await store.beginTurn("s");
-          const parts: StoredPart[] = [];
-          await play(turn, verbs, parts);
+          const parts = await play(turn, verbs);
           await turn.finish();
           expect(await content(store, turn)).toBe(JSON.stringify(parts));
         }),
@@ -339,8 +441,7 @@ describe("what a turn stores", () => {
       fc.asyncProperty(fc.array(verb, { maxLength: 20 }), (verbs) =>
         withStore(async (store) => {
           const turn = await store.beginTurn("turn", { user: "q" });
-          const parts: StoredPart[] = [];
-          await play(turn, verbs, parts);
+          const parts = await play(turn, verbs);
           await turn.finish({ usage: { inputTokens: 1 } });
           await store.saveMessage("updates", "user", "q");
           const id = await store.appendAssistantStub("updates");

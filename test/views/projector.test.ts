@@ -31,7 +31,7 @@ async function withProjector(
   try {
     await use({ log, store, views, warnings, projector });
   } finally {
-    projector.stop();
+    await projector.close();
     await store.close();
     views.close();
   }
@@ -117,10 +117,36 @@ describe("the projector", () => {
     const projector = new Projector(log, views, { batchMs: 2 ** 30, intervalMs: 2 ** 30 });
     projector.start();
     await until(() => positionOf(views) === 44_999);
-    projector.stop();
+    await projector.close();
     expect(positions).toEqual([19_999, 39_999, 44_999]);
     views.close();
     await log.close();
+  });
+
+  it("writes many streaming sessions a few at a time, and all of them before it closes", async () => {
+    const never = 2 ** 30;
+    await withProjector({ batchMs: never, intervalMs: 0 }, async ({ log, store, views, projector }) => {
+      const turns = await Promise.all(
+        Array.from({ length: 100 }, (_, index) => store.beginTurn(`s${index}`, { user: "go on" })),
+      );
+      for (const turn of turns) void turn.textDelta("in the middle of ");
+      await Promise.all(turns.map((turn) => turn.flush()));
+      const head = await log.head();
+      // A write ends before the next begins, each with a checkpoint that passes nothing that is not written.
+      const seen = new Set<number>();
+      await until(() => {
+        seen.add(positionOf(views));
+        return positionOf(views) === head;
+      });
+      expect(seen.size).toBeGreaterThan(1);
+      expectExactRows(views, 1, await allEvents(log));
+      for (const turn of turns) void turn.textDelta("a sentence");
+      await Promise.all(turns.map((turn) => turn.flush()));
+      await projector.close();
+      expect(positionOf(views)).toBeGreaterThanOrEqual(head);
+      expectExactRows(views, 1, await allEvents(log));
+      expect(projector.isActive).toBe(false);
+    });
   });
 
   it("buries a session that cannot be folded, says why, and goes on with the others", async () => {

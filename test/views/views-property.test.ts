@@ -103,7 +103,7 @@ class World {
       views: this.views,
       directory: this.#directory,
       onDamage: (error: unknown) => void this.#damage.push(error),
-      close: () => undefined,
+      close: () => Promise.resolve(),
       purge: () => Promise.resolve(),
     };
     return new ConversationStore(this.log, { flushIntervalMs: 0 }, views);

@@ -11,8 +11,10 @@ export class RecorderProcess {
 
   constructor(sessionId: string, storeUrl: string, user: string) {
     const main = fileURLToPath(new URL("../main.js", import.meta.url));
-    const args = [main, "record", sessionId, "--store", storeUrl, "--user", user, "--protocol", "anthropic"];
-    this.#child = spawn(process.execPath, args, { stdio: ["pipe", "ignore", "pipe"] });
+    const args = [main, "record", sessionId, "--user", user, "--protocol", "anthropic"];
+    // The arguments of a process are for all users of a machine to see; a store's URL may hold a password.
+    const env = { ...process.env, TURNLOG_STORE: storeUrl };
+    this.#child = spawn(process.execPath, args, { env, stdio: ["pipe", "ignore", "pipe"] });
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => (this.#stderr += text));
     // A dead recorder is found out below; the broken pipe to it says nothing more.
     this.#child.stdin?.on("error", () => undefined);

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { InvalidInputError, StateError } from "../../errors.ts";
-import { parseStoreUrl } from "../../log/open-event-log.ts";
+import { parseStoreUrl, withoutCredentials } from "../../log/open-event-log.ts";
 import type { StoredMessage } from "../../projections/stored-message.ts";
 import { recordLines } from "../../recording/record-stream.ts";
 import { type ConversationStore, openConversationStore } from "../../store/conversation-store.ts";
@@ -11,7 +11,7 @@ import { type DemoLine, lineToKillAt, readDemoRecording } from "./demo-recording
 import { fileBytes, snapshotCost } from "./demo-sizes.ts";
 import { LiveView } from "./live-view.ts";
 import { RecorderProcess } from "./recorder-process.ts";
-import { type Survival, linesThatMake } from "./survival.ts";
+import { type Survival, linesThatMake, toSentParts } from "./survival.ts";
 
 export interface DemoOptions {
   storeUrl: string;
@@ -24,7 +24,7 @@ const QUESTION = "Why did last night's deploy fail?";
 const NEXT_QUESTION = "You stopped in the middle. What happened?";
 
 /** How long the log may take to show what was sent; on a machine that can run the demo at all it is milliseconds. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 /** The main job: a turn is recorded, killed in the middle, looked at, recovered, and followed by the next. */
 export async function runDemo(options: DemoOptions, context: CliContext): Promise<void> {
@@ -90,7 +90,7 @@ class Demo {
 
   async run(): Promise<DemoOutcome> {
     const lines = readDemoRecording("incident-review.jsonl");
-    await this.#print.beginning(this.#options.storeUrl, this.#sessionId, QUESTION);
+    await this.#print.beginning(withoutCredentials(this.#options.storeUrl), this.#sessionId, QUESTION);
     const survival = await this.#recordAndKill(lines);
     const { revision: crashRevision } = await this.#store.readSession(this.#sessionId);
     const survived = await this.#judge(lines, survival);
@@ -111,7 +111,7 @@ class Demo {
       for (const [index, line] of lines.slice(0, sentLines).entries()) {
         watch.check();
         // The open tool call must have reached the log, or the kill would show nothing of interest.
-        if (index === sentLines - 1) await this.#untilOpenToolCall(view, recorder, watch);
+        if (index === sentLines - 1) await this.#untilToolCallShows(lines[index - 1], view, recorder, watch);
         recorder.send(line.text);
         lastSentAt = performance.now();
         if (index < sentLines - 1) await delay(modelPace(this.#options.paceMs, index));
@@ -135,10 +135,19 @@ class Demo {
     }
   }
 
-  async #untilOpenToolCall(view: LiveView, recorder: RecorderProcess, watch: Watch): Promise<void> {
+  /** Waits for the last tool call of this line, with arguments: on a busy machine the recorder is still at an earlier one. */
+  async #untilToolCallShows(
+    line: DemoLine | undefined,
+    view: LiveView,
+    recorder: RecorderProcess,
+    watch: Watch,
+  ): Promise<void> {
     const deadline = performance.now() + PATIENCE_MS;
-    const isOpen = (): boolean => (view.seen.at(-1) as { state?: string })?.state === "input-streaming";
-    while (!isOpen()) {
+    const isShown = (): boolean => {
+      const seen = toSentParts(view.seen);
+      return seen.length === line?.parts.length && seen.at(-1)?.text !== "";
+    };
+    while (!isShown()) {
       watch.check();
       recorder.send(""); // Throws once it has ended.
       if (performance.now() > deadline) {

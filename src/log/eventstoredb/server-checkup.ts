@@ -20,10 +20,22 @@ const OLDEST_VERSION = [23, 10] as const;
 /** Views, heartbeats and `5m-ago` compare clocks; below this nobody notices. */
 const CLOCK_DIFFERENCE_MS = 1_000;
 
+/** For messages: what it was that failed. */
+const WHAT_FAILED = {
+  connection: "the first call",
+  version: "the question for the version",
+  leader: "the question for the leader",
+  append: "an append",
+  read: "a read",
+  metadata: "setting a stream's metadata",
+  subscription: "a subscription",
+  clock: "comparing the clocks",
+  log: "opening the log",
+} as const;
+
 /** One thing that was looked at. */
 export interface CheckupFinding {
-  readonly check:
-    "connection" | "version" | "leader" | "append" | "read" | "metadata" | "subscription" | "clock" | "log";
+  readonly check: keyof typeof WHAT_FAILED;
   readonly isGood: boolean;
   /** What was found; where it is not good, what to do. One line. */
   readonly text: string;
@@ -37,8 +49,8 @@ export interface CheckupOptions {
 }
 
 /**
- * Looks at everything that a log needs of its server, one check after the other; ends early where the server
- * cannot be reached. Writes to a stream of its own, `turnlog-doctor`, and to no log.
+ * Looks at everything that a log needs of its server, one check after the other; ends early where the others would
+ * only fail of the same: the server cannot be reached, does not know the user, or has no leader. Writes to a stream of its own, `turnlog-doctor`, and to no log.
  * @throws {InvalidInputError} `invalid-connection-string`
  */
 export async function* checkServer(
@@ -65,6 +77,8 @@ class Checkup {
   readonly #lifetime = new Lifetime();
   /** By how much the server's clock is ahead, ms. */
   #clockAheadMs: number | undefined;
+  /** What was found makes all further checks fail. */
+  #isHopeless = false;
 
   constructor(url: string, settings: ConnectionSettings, timeoutMs: number) {
     this.#url = url;
@@ -80,10 +94,8 @@ class Checkup {
   }
 
   async *run(): AsyncGenerator<CheckupFinding> {
-    const connected = await this.#finding("connection", () => this.#connect());
-    yield connected;
-    if (!connected.isGood) return;
     const checks: readonly (readonly [CheckupFinding["check"], Check])[] = [
+      ["connection", () => this.#connect()],
       ["version", () => this.#version()],
       ["leader", () => this.#leader()],
       ["append", () => this.#append()],
@@ -93,7 +105,10 @@ class Checkup {
       ["clock", () => this.#clock()],
       ["log", () => this.#log()],
     ];
-    for (const [name, check] of checks) yield await this.#finding(name, check);
+    for (const [name, check] of checks) {
+      yield await this.#finding(name, check);
+      if (this.#isHopeless) return;
+    }
   }
 
   async #finding(check: CheckupFinding["check"], look: Check): Promise<CheckupFinding> {
@@ -102,17 +117,19 @@ class Checkup {
       return { check, ...(await look()) };
     } catch (failure) {
       const error = this.#meaning(check, failure, performance.now() - start);
+      const kind = failureKind(error.cause ?? failure);
+      this.#isHopeless = check === "connection" || check === "leader" || kind === "unauthenticated";
       return {
         check,
         isGood: false,
         text: error.message,
-        details: { code: error.code, lastError: causeText(failure) },
+        details: { code: error.code, lastError: causeText(error.cause ?? failure) },
       };
     }
   }
 
-  #meaning(check: string, failure: unknown, waitedMs: number): TurnlogError {
-    const subject = { serverName: this.#settings.serverName, what: `the check of the ${check}` };
+  #meaning(check: CheckupFinding["check"], failure: unknown, waitedMs: number): TurnlogError {
+    const subject = { serverName: this.#settings.serverName, what: WHAT_FAILED[check] };
     const isGone = failureKind(failure) === "transient" && !TurnlogError.isInstance(failure);
     return isGone ? unavailable(failure, subject, waitedMs, false) : permanentFailure(failure, subject);
   }
@@ -141,8 +158,11 @@ class Checkup {
     const details = { leader: leader ?? null, nodes: members.length, alive: alive.length };
     const nodes = `${alive.length} of ${members.length} ${members.length === 1 ? "node" : "nodes"} alive`;
     const lacks = "a majority of the nodes must run and reach each other";
+    this.#isHopeless = leader === undefined;
     if (leader === undefined) return { isGood: false, text: `none (${nodes}): ${lacks}`, details };
-    return { isGood: alive.length === members.length, text: `${leader} (${nodes})`, details };
+    const isWhole = alive.length === members.length;
+    const advice = isWhole ? "" : ": start the others, or the next failure stops all appends";
+    return { isGood: isWhole, text: `${leader} (${nodes})${advice}`, details };
   }
 
   async #append(): ReturnType<Check> {

@@ -1,3 +1,4 @@
+import { errorCode } from "../../errors.ts";
 import { type ExpectedRevision, NO_REVISION } from "../expected-revision.ts";
 import type { AppendAnswer, WireExpectation } from "./append-pipe.ts";
 import type { Lifetime } from "./lifetime.ts";
@@ -35,7 +36,7 @@ export interface AppendOrder {
  */
 export class StreamAppender {
   readonly #connection: ServerConnection;
-  /** The last append of each stream that has some under way. */
+  /** The last append of each stream that has some under way; resolves to what it failed of. */
   readonly #tails = new Map<string, Promise<unknown>>();
   readonly #revisions = new Map<string, number>();
 
@@ -43,11 +44,19 @@ export class StreamAppender {
     this.#connection = connection;
   }
 
-  /** @throws {StoreError} when the deadline passes, counted from when its turn comes, or trying again would not help */
+  /** @throws {StoreError} when the deadline passes, counted from this call, or trying again would not help */
   append(order: AppendOrder, patience: Patience, lifetime: Lifetime): Promise<AppendAnswer> {
+    const start = performance.now();
     const before = this.#tails.get(order.stream) ?? Promise.resolve();
-    const result = before.then(() => this.#append(order, patience, lifetime));
-    const tail = result.catch(() => undefined);
+    const result = before.then((failure) => {
+      // Else each of a queue would wait for a server that the one before it had waited for until its own deadline.
+      if (isUnavailable(failure) && leftMs(patience, start) === 0) throw failure;
+      return this.#append(order, patience, start, lifetime);
+    });
+    const tail = result.then(
+      () => undefined,
+      (failure: unknown) => failure,
+    );
     this.#tails.set(order.stream, tail);
     void tail.then(() => {
       if (this.#tails.get(order.stream) === tail) this.#tails.delete(order.stream);
@@ -55,13 +64,18 @@ export class StreamAppender {
     return result;
   }
 
-  async #append(order: AppendOrder, patience: Patience, lifetime: Lifetime): Promise<AppendAnswer> {
+  /** @param start when it was asked for; where the deadline has passed since, it is tried once */
+  async #append(
+    order: AppendOrder,
+    patience: Patience,
+    start: number,
+    lifetime: Lifetime,
+  ): Promise<AppendAnswer> {
     const { stream, expected } = order;
-    const start = performance.now();
     let wire = await this.#wireExpectation(stream, expected, patience, lifetime);
     for (let conflicts = 1; wire !== undefined; conflicts += 1) {
-      const deadlineMs = Math.max(0, patience.deadlineMs - (performance.now() - start));
-      const answer = await this.#send(order, wire, { ...patience, deadlineMs }, lifetime);
+      const left = { ...patience, deadlineMs: leftMs(patience, start) };
+      const answer = await this.#send(order, wire, left, lifetime);
       if (answer.ok) {
         this.#remember(stream, answer.revision);
         return answer;
@@ -134,4 +148,12 @@ export class StreamAppender {
       return;
     }
   }
+}
+
+function leftMs({ deadlineMs }: Patience, start: number): number {
+  return Math.max(0, deadlineMs - (performance.now() - start));
+}
+
+function isUnavailable(failure: unknown): boolean {
+  return errorCode(failure) === "server-unavailable";
 }

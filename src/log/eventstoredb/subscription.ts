@@ -49,6 +49,7 @@ export function subscription(source: SubscriptionSource, options: SubscribeOptio
 class RunningSubscription {
   readonly #source: SubscriptionSource;
   readonly #prefix: string;
+  readonly #wantsCheckpoints: boolean;
   readonly #subscriber: Subscriber<LogSignal>;
   readonly #leave: () => void;
   /** Everything up to here was delivered or does not match. */
@@ -63,9 +64,10 @@ class RunningSubscription {
   #isOver = false;
 
   constructor(source: SubscriptionSource, options: SubscribeOptions, subscriber: Subscriber<LogSignal>) {
-    const { after = -1, streamPrefix = "" } = options;
+    const { after = -1, streamPrefix = "", checkpoints = false } = options;
     this.#source = source;
     this.#prefix = streamPrefix;
+    this.#wantsCheckpoints = checkpoints;
     this.#subscriber = subscriber;
     this.#cursor = after;
     this.#start = Math.max(after, source.control.bornAt);
@@ -112,8 +114,7 @@ class RunningSubscription {
           this.#works();
           this.#subscriber.next({ kind: "caught-up", position: this.#cursor });
         },
-        onCheckpoint: (position) =>
-          this.#guarded(() => this.#resumeAfter(safeNumber(position, "checkpoint"))),
+        onCheckpoint: (position) => this.#guarded(() => this.#checkpoint(safeNumber(position, "checkpoint"))),
         onEnd: (failure) => {
           hasEnded = true;
           this.#ended(failure);
@@ -145,6 +146,15 @@ class RunningSubscription {
     this.#cursor = position;
     if (control.isHidden(stream, revisionOf(record))) return;
     this.#subscriber.next({ kind: "event", event: decodeEvent(record, stream) });
+  }
+
+  #checkpoint(position: number): void {
+    this.#works();
+    if (position <= this.#start) return;
+    this.#start = position;
+    // Where others' records were looked through it is where a page of the server's began, for all that is known.
+    this.#isStartKnown = false;
+    if (this.#wantsCheckpoints) this.#subscriber.next({ kind: "checkpoint", position });
   }
 
   #resumeAfter(position: number): void {

@@ -120,7 +120,7 @@ export class AppendCommit {
       state.tables.insertHot(row);
       state.hot.add(row.position, row.payload.length, hotEvents);
     }
-    this.#packer.packOldest(Math.max(8, this.#events.length));
+    this.#packer.packOldest(this.#events.length);
     const highestPosition = state.highestPosition + this.#events.length;
     if (this.#packer.hasDroppedRows || hotEvents.at(-1)?.position !== highestPosition) {
       this.#packer.hasDroppedRows = false;

@@ -15,6 +15,9 @@ export interface HotBounds {
   readonly bytes: number;
 }
 
+/** From this share of the bounds on, some streams are packed with each commit. */
+const NEAR_BOUNDS = 0.8;
+
 export const DEFAULT_HOT_BOUNDS: HotBounds = { rows: 4_096, events: 65_536, bytes: 16_777_216 };
 
 /**
@@ -75,10 +78,18 @@ export class Packer {
     return packed;
   }
 
-  /** Packs the streams of the oldest hot rows until the bounds hold, `most` streams at most. */
-  packOldest(most: number): void {
+  /**
+   * Packs streams of the oldest hot rows: as many as events were appended while the bounds do not hold, which keeps up
+   * with any streams; near the bounds a few, so that it seldom comes to that, and no commit is long.
+   */
+  packOldest(eventsInCommit: number): void {
+    this.#packOldest(1, Math.max(8, eventsInCommit));
+    this.#packOldest(NEAR_BOUNDS, Math.max(1, eventsInCommit >> 4));
+  }
+
+  #packOldest(shareOfBounds: number, most: number): void {
     let left = most;
-    while (left > 0 && this.#isOverBounds()) {
+    while (left > 0 && this.#isOverBounds(shareOfBounds)) {
       const streams = this.#state.hot.streamsOfOldestRow();
       if (streams.length === 0) return;
       for (const stream of streams.slice(0, left)) this.pack(stream);
@@ -86,12 +97,12 @@ export class Packer {
     }
   }
 
-  #isOverBounds(): boolean {
+  #isOverBounds(share: number): boolean {
     const { hot } = this.#state;
     return (
-      hot.rowCount > this.#bounds.rows ||
-      hot.eventCount > this.#bounds.events ||
-      hot.byteCount > this.#bounds.bytes
+      hot.rowCount > share * this.#bounds.rows ||
+      hot.eventCount > share * this.#bounds.events ||
+      hot.byteCount > share * this.#bounds.bytes
     );
   }
 

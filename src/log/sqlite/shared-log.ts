@@ -1,8 +1,8 @@
-import { setImmediate as nextTick } from "node:timers/promises";
 import { StoreError, errorCode } from "../../errors.ts";
 import type { RecordedEvent } from "../event-log.ts";
 import { retryWhileBusy } from "./busy-retry.ts";
 import { giveBackFreePages } from "./free-space.ts";
+import { FairQueue } from "./fair-queue.ts";
 import { ChangeWatcher } from "./change-watcher.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { CommittedState } from "./committed-state.ts";
@@ -35,6 +35,7 @@ export class SharedLog implements SubscriptionSource {
   readonly #packer: Packer;
   readonly #checkpointer: Checkpointer;
   readonly #watcher: ChangeWatcher;
+  readonly #readers = new FairQueue();
   readonly #listeners = new Set<() => void>();
   #isWaking = false;
   #isClosed = false;
@@ -71,7 +72,7 @@ export class SharedLog implements SubscriptionSource {
   /** Reads in a transaction that sees all commits before it, waiting for a lock where it must. */
   async read<Result>(timeoutMs: number, work: () => Result): Promise<Result> {
     // Reading waits for nothing: without this, a reader of many pages would leave the event loop to nobody else.
-    await nextTick();
+    await this.#readers.turn();
     return retryWhileBusy(this.path, timeoutMs, () => this.#readNow(work));
   }
 

@@ -122,17 +122,22 @@ class SqliteEventLog implements EventLog {
     this.logId = log.logId;
   }
 
-  async append(
+  append(
     stream: string,
     events: readonly NewEvent[],
     expectedRevision: ExpectedRevision,
     options: AppendOptions = {},
   ): Promise<AppendResult> {
-    this.#checkWritable();
-    const request = appendRequest(stream, events, expectedRevision, options.seal === true);
+    let request: AppendRequest;
+    try {
+      this.#checkWritable();
+      request = appendRequest(stream, events, expectedRevision, options.seal === true);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    // No async function: its promise would cost a delta as much as its commit.
     const committed = this.#log.queue.append(request, this.#busyTimeoutMs);
-    if (options.durability !== "power") return committed;
-    return this.#untilAnswered(this.#confirmed(committed));
+    return options.durability === "power" ? this.#untilAnswered(this.#confirmed(committed)) : committed;
   }
 
   appendSync(stream: string, events: readonly NewEvent[], expectedRevision: ExpectedRevision): AppendResult {

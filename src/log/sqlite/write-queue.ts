@@ -6,9 +6,9 @@ import type { CommittedState } from "./committed-state.ts";
 import { isBusy, toStoreError } from "./engine.ts";
 import type { Packer } from "./packing.ts";
 
-// A commit stops the event loop: what is more goes into the next one.
-const MOST_EVENTS_IN_COMMIT = 16_384;
-const MOST_BYTES_IN_COMMIT = 33_554_432;
+// A commit stops the event loop, for about 10 ms at most: what is more goes into the next one.
+const MOST_EVENTS_IN_COMMIT = 2_048;
+const MOST_BYTES_IN_COMMIT = 4_194_304;
 
 interface QueuedAppend {
   readonly kind: "append";

@@ -6,8 +6,10 @@ export const PAGE_BYTES = 4_096;
 const FREE_LIST_OFFSET = 32;
 const WAL_HEADER_BYTES = 32;
 const FRAME_HEADER_BYTES = 24;
-/** Stands for a frame of another run or a damaged one, which keeps its place in the count. */
+/** Stands for a frame that does not say which page it is a copy of. */
 const NO_PAGE = 0;
+/** Beyond it a page number is damage: it would be read as a file of terabytes. */
+const MOST_PAGES = 2 ** 31;
 const FRAME_BYTES = FRAME_HEADER_BYTES + PAGE_BYTES;
 
 /** One stored copy of a page: the database's own, or a frame of the write-ahead log. */
@@ -67,13 +69,13 @@ export class PageImages {
   /** The newest copies come first, so that what is found twice is taken as it was last. */
   *all(): Generator<PageImage> {
     for (let frame = this.#framePages.length - 1; frame >= 0; frame--) {
-      const page = this.#framePages[frame] ?? NO_PAGE;
-      if (page !== NO_PAGE) yield { page, frame };
+      yield { page: this.#framePages[frame] ?? NO_PAGE, frame };
     }
     for (let page = 1; page <= this.#filePages; page++) yield { page, frame: -1 };
   }
 
   isNewest({ page, frame }: PageImage): boolean {
+    if (page === NO_PAGE) return false;
     return (this.#framesOfPage.get(page)?.at(-1) ?? -1) === frame;
   }
 
@@ -129,6 +131,17 @@ export function freePages(images: PageImages): Set<number> {
   return free;
 }
 
+/** Entries of five bytes on a page of the map that auto_vacuum keeps; the first such page is the second of the file. */
+const MAPPED_PAGES = Math.floor(PAGE_BYTES / 5);
+
+/** SQLite locks bytes of this page and never writes it. */
+const LOCK_PAGE = 2 ** 30 / PAGE_BYTES + 1;
+
+/** True for pages that may have nothing in them: SQLite's map from pages to what points at them, and its lock page. */
+export function mayBeEmpty(page: number): boolean {
+  return page === LOCK_PAGE || (page >= 2 && (page - 2) % (MAPPED_PAGES + 1) === 0);
+}
+
 function openIfThere(path: string): number | undefined {
   try {
     return openSync(path, "r");
@@ -165,16 +178,15 @@ function readFramesWith(wal: number, size: number, salts: Buffer): Frames {
   const transactionEnd: number[] = [];
   const header = Buffer.alloc(FRAME_HEADER_BYTES);
   const count = Math.ceil((size - WAL_HEADER_BYTES) / FRAME_BYTES);
-  // Beyond it a page number is damage: it would be read as a file of terabytes.
-  const mostPages = 2 ** 31;
   let committed = 0;
   for (let frame = 0; frame < count; frame++) {
     header.fill(0);
     readSync(wal, header, 0, FRAME_HEADER_BYTES, WAL_HEADER_BYTES + frame * FRAME_BYTES);
     const page = header.readUInt32BE(0);
-    const isOurs = header.subarray(8, 16).equals(salts) && page <= mostPages;
-    pages.push(isOurs ? page : NO_PAGE);
-    if (!isOurs || header.readUInt32BE(4) === 0) continue;
+    // Of a page that its damaged header does not name only the rows count.
+    pages.push(page <= MOST_PAGES ? page : NO_PAGE);
+    // A run is written from the beginning on: what lies before one of its frames is its own, whatever it says.
+    if (!header.subarray(8, 16).equals(salts) || header.readUInt32BE(4) === 0) continue;
     while (committed <= frame) {
       transactionEnd.push(frame);
       committed += 1;

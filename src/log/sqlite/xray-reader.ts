@@ -10,7 +10,7 @@ import {
 import { type Cell, type ReadPage, cellOffsets, indexCellAt, tableCellAt } from "./xray-cells.ts";
 import { type XrayDamage, XrayStream } from "./xray-index.ts";
 import { XrayNames } from "./xray-names.ts";
-import { PAGE_BYTES, type PageImage, type PageImages, freePages } from "./xray-pages.ts";
+import { PAGE_BYTES, type PageImage, type PageImages, freePages, mayBeEmpty } from "./xray-pages.ts";
 
 /** A packed row that fits no name that is known of its stream. */
 interface Orphan {
@@ -19,6 +19,8 @@ interface Orphan {
   readonly image: PageImage;
   readonly offset: number;
 }
+
+const EMPTY_PAGE = Buffer.alloc(PAGE_BYTES);
 
 /** What is remembered of damage: a file of noise has no end of it. */
 const MOST_DAMAGES = 10_000;
@@ -77,7 +79,9 @@ export class XrayReader {
       yield;
     }
     this.#adoptOrphans();
-    for (const [name, row] of this.#names.rows) this.#stream(name).row = row;
+    // No checksum covers these rows, and every event takes a position.
+    for (const [name, row] of this.#names.rows)
+      if (row.headRevision <= this.highestPosition) this.#stream(name).row = row;
   }
 
   /** False where something in it is not what it should be, or it is no page of a table or index. */
@@ -106,6 +110,7 @@ export class XrayReader {
   /** Looks for rows at every byte of a page that does not say where they are. */
   #search(image: PageImage): void {
     const page = this.#images.bytes(image);
+    if (page.equals(EMPTY_PAGE)) return this.#reportEmpty(image);
     for (let offset = 0; offset < PAGE_BYTES; offset++) this.#takeCell(page, image, offset, false);
   }
 
@@ -287,6 +292,16 @@ export class XrayReader {
     this.#report({
       code: "damaged-page",
       message: `Page ${image.page} holds rows that cannot be read: it is damaged.`,
+      page: image.page,
+    });
+  }
+
+  /** SQLite writes every page that it has asked for. */
+  #reportEmpty(image: PageImage): void {
+    if (!this.#isLive(image) || mayBeEmpty(image.page)) return;
+    this.#report({
+      code: "damaged-page",
+      message: `Page ${image.page} is nothing but zeros, and nothing says that it is free.`,
       page: image.page,
     });
   }

@@ -12,11 +12,14 @@ interface Waiter {
 export class SignalCollector {
   readonly signals: LogSignal[] = [];
   readonly events: RecordedEvent[] = [];
+  /** Positions of the caught-up signals. */
+  readonly caughtUp: number[] = [];
   isCompleted = false;
   error: unknown;
   readonly #deadlineMs: number;
   readonly #subscription: Subscription;
   readonly #waiters = new Set<Waiter>();
+  readonly #known = new Set<string>();
   #ended: Error | undefined;
 
   constructor(source: Observable<LogSignal>, deadlineMs: number, onEvent?: (delivered: number) => void) {
@@ -26,8 +29,10 @@ export class SignalCollector {
         this.signals.push(signal);
         if (signal.kind === "event") {
           this.events.push(signal.event);
+          this.#known.add(signal.event.id);
           onEvent?.(this.events.length);
         }
+        if (signal.kind === "caught-up") this.caughtUp.push(signal.position);
         this.#check();
       },
       error: (error: unknown) => {
@@ -39,11 +44,6 @@ export class SignalCollector {
         this.#end("the subscription was completed");
       },
     });
-  }
-
-  /** Positions of the caught-up signals. */
-  get caughtUp(): number[] {
-    return this.signals.flatMap((signal) => (signal.kind === "caught-up" ? [signal.position] : []));
   }
 
   get ids(): string[] {
@@ -59,7 +59,7 @@ export class SignalCollector {
   }
 
   untilEvent(event: NewEvent): Promise<void> {
-    return this.until(`event ${event.id}`, () => this.events.some(({ id }) => id === event.id));
+    return this.until(`event ${event.id}`, () => this.#known.has(event.id));
   }
 
   untilEnded(): Promise<void> {

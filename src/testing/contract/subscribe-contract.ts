@@ -90,7 +90,7 @@ export function subscribeContract(suite: ContractSuite): void {
         let isBefore = true;
         for (const signal of signals) {
           if (signal.kind === "caught-up") isBefore = false;
-          else
+          if (signal.kind === "event")
             assert.equal(
               signal.event.position <= position,
               isBefore,
@@ -98,6 +98,36 @@ export function subscribeContract(suite: ContractSuite): void {
             );
         }
       }
+    });
+
+    suite.test("checkpoints bound what was delivered, and come only to those who ask", async (run) => {
+      const unasked = run.collect({ streamPrefix: "few" });
+      const collector = run.collect({ streamPrefix: "few", checkpoints: true });
+      for (let round = 0; round < 12; round += 1) {
+        await run.append("many", 500);
+        await run.append("few", 1);
+      }
+      await Promise.all([collector.untilEvents(12), unasked.untilEvents(12)]);
+      let reached = -1;
+      for (const signal of collector.signals) {
+        const position = signal.kind === "event" ? signal.event.position : signal.position;
+        if (signal.kind === "caught-up") continue;
+        assert(
+          position > reached,
+          `${signal.kind} at ${position}, not above ${reached}, which was reached before`,
+        );
+        reached = position;
+      }
+      const kinds = new Set(unasked.signals.map(({ kind }) => kind));
+      assert(!(kinds as Set<string>).has("checkpoint"), "a checkpoint that nobody had asked for");
+      // Nothing is missed by going on after a checkpoint.
+      const last = collector.signals.findLast(({ kind }) => kind === "checkpoint");
+      if (last?.kind !== "checkpoint") return;
+      const later = run.collect({ streamPrefix: "few", after: last.position });
+      await later.untilCaughtUp();
+      const all = await gather(run.log.readAll({ streamPrefix: "few" }));
+      const after = all.filter(({ position }) => position > last.position);
+      sameEvents(later.events, after, "what follows a checkpoint");
     });
 
     suite.test("each subscription to one observable is one of its own", async (run) => {

@@ -5,7 +5,8 @@ import { grpc } from "../../support/eventstoredb-fixture/client-dependencies.ts"
 import type { Fault } from "../../support/eventstoredb-fixture/faults.ts";
 import { FixtureNode, startCluster } from "../../support/eventstoredb-fixture/fixture-node.ts";
 import { callFailure } from "../../support/eventstoredb-fixture/wire.ts";
-import { IMPATIENT, Writer, event, ownLog, withLog } from "./fault-scenario.ts";
+import { ownLog } from "../../support/real-server.ts";
+import { IMPATIENT, Writer, event, withLog } from "./fault-scenario.ts";
 
 const unavailable = callFailure(grpc.status.UNAVAILABLE, "");
 

@@ -1,18 +1,22 @@
-import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, describe, it } from "@jest/globals";
+import { afterAll, beforeAll, describe, it, jest } from "@jest/globals";
 import { openEventStoreDbEventLog } from "../../../src/log/eventstoredb/eventstoredb-event-log.ts";
 import { eventLogContract } from "../../../src/testing/event-log-contract.ts";
 import { FixtureNode } from "../../support/eventstoredb-fixture/fixture-node.ts";
+import { NO_REAL_SERVER, ownLog, realServer } from "../../support/real-server.ts";
+
+jest.setTimeout(180_000);
 
 function contract(name: string, url: () => string): void {
   eventLogContract({
     name,
     describe,
     it,
+    // Client and server share a core or two with other tests here.
+    deadlineMs: 60_000,
     without: { appendSync: "answers come over a network" },
     open: async () => {
       // A log of its own on a server that may hold others.
-      const own = `${url()}${url().includes("?") ? "&" : "?"}log=contract-${randomUUID()}`;
+      const own = ownLog(url());
       const log = await openEventStoreDbEventLog(own);
       return {
         log,
@@ -33,7 +37,6 @@ describe("on the fixture", () => {
   contract("EventStoreDB", () => node.url);
 });
 
-const server = process.env["TURNLOG_TEST_ESDB"];
-if (server === undefined)
-  it.skip("on a real server (none: TURNLOG_TEST_ESDB holds no connection string)", () => {});
-else describe("on a real server", () => contract("EventStoreDB", () => server));
+const server = realServer();
+if (server === undefined) it.skip(`on a real EventStoreDB server (${NO_REAL_SERVER})`, () => {});
+else describe("on a real EventStoreDB server", () => contract("EventStoreDB", () => server));

@@ -13,13 +13,10 @@ import type {
 } from "../../../src/log/event-log.ts";
 import type { ExpectedRevision } from "../../../src/log/expected-revision.ts";
 import { checkLogIntegrity, gather } from "../../../src/testing/check-log-integrity.ts";
+import { ownLog } from "../../support/real-server.ts";
 
 /** Impatient, so that a hang costs a test little; a test that must not fail gives up late. */
 export const IMPATIENT: EventStoreDbEventLogOptions = { attemptTimeoutMs: 250, deadlineMs: 30_000 };
-
-export function ownLog(url: string): string {
-  return `${url}${url.includes("?") ? "&" : "?"}log=faults-${randomUUID()}`;
-}
 
 /** Uses a log, then demands that the process was not hurt: no unhandled rejection, no uncaught exception. */
 export async function withLog(

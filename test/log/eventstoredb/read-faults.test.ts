@@ -6,7 +6,8 @@ import { grpc } from "../../support/eventstoredb-fixture/client-dependencies.ts"
 import type { Fault, Step } from "../../support/eventstoredb-fixture/faults.ts";
 import { FixtureNode, startCluster } from "../../support/eventstoredb-fixture/fixture-node.ts";
 import { callFailure } from "../../support/eventstoredb-fixture/wire.ts";
-import { Follower, IMPATIENT, event, ownLog, withLog } from "./fault-scenario.ts";
+import { ownLog } from "../../support/real-server.ts";
+import { Follower, IMPATIENT, event, withLog } from "./fault-scenario.ts";
 
 const tooSlow = callFailure(
   grpc.status.ABORTED,
@@ -202,6 +203,35 @@ describe("a subscription that is dropped", () => {
     } finally {
       for (const each of nodes) await each.close();
     }
+  });
+
+  it("reports how far it has looked through others' events, and need not look through them again", async () => {
+    await withLog(node.url, IMPATIENT, async (log) => {
+      const foreign = { type: "T", contentType: "application/json", metadata: Buffer.alloc(0) };
+      const data = Buffer.from("{}");
+      const many = Array.from({ length: 10_000 }, () => ({ ...foreign, data, id: event().id }));
+      const outcome = node.database.append(`others-${event().id}`, many, "any");
+      const before = event("before");
+      const positions: number[] = [];
+      const signals = log.subscribe({ checkpoints: true }).subscribe((signal) => {
+        if (signal.kind === "checkpoint") positions.push(signal.position);
+      });
+      const follower = new Follower(log);
+      await follower.until(() => follower.caughtUp === 1);
+      await log.append("s", [before], "any");
+      await follower.untilEvent(before.id);
+      expect(positions.length).toBeGreaterThanOrEqual(2);
+      // Dropped, it begins again where it was, not at the beginning.
+      node.proxy.reset();
+      await follower.until(() => follower.caughtUp === 2);
+      const last = outcome.kind === "success" ? (outcome.position ?? NaN) : NaN;
+      const starts = node.subscriptionStarts.slice(-2);
+      expect(starts).toHaveLength(2);
+      for (const start of starts) expect(start).toBeGreaterThan(last - 5_000 * 122);
+      await follower.check(log);
+      follower.stop();
+      signals.unsubscribe();
+    });
   });
 
   it("ends with an error where going on is not allowed", async () => {

@@ -4,28 +4,29 @@ import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { openEventStoreDbEventLog } from "../../../src/log/eventstoredb/eventstoredb-event-log.ts";
 import type { EventLog } from "../../../src/log/event-log.ts";
 import { TcpProxy } from "../../support/eventstoredb-fixture/tcp-proxy.ts";
-import { Follower, Writer, event, ownLog, withLog } from "./fault-scenario.ts";
+import { NO_REAL_SERVER, ownLog, realServer } from "../../support/real-server.ts";
+import { Follower, Writer, event, withLog } from "./fault-scenario.ts";
 
 /** What the fixture imitates, once more on the real thing. */
 
-const server = process.env["TURNLOG_TEST_ESDB"];
+const server = realServer();
 /** Starts the server of TURNLOG_TEST_ESDB in the foreground, on the data that it had before. */
 const startCommand = process.env["TURNLOG_TEST_ESDB_START"];
 
 const PATIENT = { attemptTimeoutMs: 2_000, deadlineMs: 120_000, openDeadlineMs: 120_000 };
 
 if (server === undefined) {
-  it.skip("faults before a real server (none: TURNLOG_TEST_ESDB holds no connection string)", () => {});
+  it.skip(`faults before a real EventStoreDB server (${NO_REAL_SERVER})`, () => {});
 } else if (!/^esdb:\/\/[^,/?@]+\?.*tls=false/.test(server)) {
-  it.skip("faults before a real server (TURNLOG_TEST_ESDB is not one node without TLS, which a proxy can stand before)", () => {});
+  it.skip("faults before a real EventStoreDB server (TURNLOG_TEST_ESDB is not one node without TLS, which a proxy can stand before)", () => {});
 } else {
-  describe("before a real server", () => beforeServer(server));
+  describe("before a real EventStoreDB server", () => beforeServer(server));
 }
 
 if (startCommand === undefined || server === undefined) {
-  it.skip("a real server that is killed (TURNLOG_TEST_ESDB_START holds no command that starts it)", () => {});
+  it.skip("a real EventStoreDB server that is killed (TURNLOG_TEST_ESDB_START holds no command that starts it)", () => {});
 } else {
-  describe("a real server that is killed", () => killed(server, startCommand));
+  describe("a real EventStoreDB server that is killed", () => killed(server, startCommand));
 }
 
 function beforeServer(url: string): void {

@@ -1,26 +1,18 @@
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { openEventLog } from "../../../src/log/open-event-log.ts";
 import { openEventStoreDbEventLog } from "../../../src/log/eventstoredb/eventstoredb-event-log.ts";
+import {
+  type Certificate,
+  hasOpenssl,
+  makeCertificate,
+} from "../../support/eventstoredb-fixture/certificate.ts";
 import { FixtureNode } from "../../support/eventstoredb-fixture/fixture-node.ts";
-import { event, ownLog } from "./fault-scenario.ts";
+import { ownLog } from "../../support/real-server.ts";
+import { event } from "./fault-scenario.ts";
 
 const SOON = { attemptTimeoutMs: 500, openDeadlineMs: 500 };
-
-/** Node cannot make certificates by itself. */
-function hasOpenssl(): boolean {
-  try {
-    execFileSync("openssl", ["version"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 if (!hasOpenssl()) {
   it.skip("a server with TLS and users (there is no openssl here to make certificates with)", () => {});
@@ -29,38 +21,24 @@ if (!hasOpenssl()) {
 }
 
 function secured(): void {
-  const folder = mkdtempSync(join(tmpdir(), "turnlog-tls-"));
-  const certificateFile = join(folder, "server.crt");
+  let certificate: Certificate;
   let node: FixtureNode;
   beforeAll(async () => {
-    const keyFile = join(folder, "server.key");
-    const request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"];
-    const files = [
-      "-addext",
-      "subjectAltName=DNS:localhost,IP:127.0.0.1",
-      "-keyout",
-      keyFile,
-      "-out",
-      certificateFile,
-    ];
-    execFileSync("openssl", [...request, ...files], { stdio: "ignore" });
-    const security = {
-      key: readFileSync(keyFile),
-      certificate: readFileSync(certificateFile),
-      user: "ops",
-      password: "p:w@d",
-    };
-    node = await FixtureNode.start({ security });
+    certificate = makeCertificate();
+    const { key, certificate: chain } = certificate;
+    node = await FixtureNode.start({
+      security: { key, certificate: chain, user: "ops", password: "p:w@d" },
+    });
   });
   afterAll(async () => {
     await node.close();
-    rmSync(folder, { recursive: true, force: true });
+    certificate.remove();
   });
   const url = (parameters: string, credentials = "ops:p%3Aw%40d@"): string =>
     ownLog(`esdb://${credentials}localhost:${node.proxy.port}?${parameters}`);
 
   it("is used with its authority's certificate and a user", async () => {
-    const log = await openEventStoreDbEventLog(url(`tls=true&tlsCaFile=${certificateFile}`));
+    const log = await openEventStoreDbEventLog(url(`tls=true&tlsCaFile=${certificate.file}`));
     expect(await log.append("s", [event()], "no-stream")).toMatchObject({ ok: true });
     await log.close();
   });
@@ -69,13 +47,13 @@ function secured(): void {
     ["no authority's certificate", () => "tls=true", undefined, "tls-failed"],
     [
       "a certificate file that is not there",
-      () => `tls=true&tlsCaFile=${folder}/none.crt`,
+      () => `tls=true&tlsCaFile=${certificate.folder}/none.crt`,
       undefined,
       "tls-failed",
     ],
     ["no TLS", () => "tls=false", undefined, "server-unavailable"],
-    ["no user", () => `tls=true&tlsCaFile=${certificateFile}`, "", "access-denied"],
-    ["a wrong password", () => `tls=true&tlsCaFile=${certificateFile}`, "ops:wrong@", "access-denied"],
+    ["no user", () => `tls=true&tlsCaFile=${certificate.file}`, "", "access-denied"],
+    ["a wrong password", () => `tls=true&tlsCaFile=${certificate.file}`, "ops:wrong@", "access-denied"],
   ])("%s is said, and the password is not", async (_what, parameters, credentials, code) => {
     const opened = openEventStoreDbEventLog(url(parameters(), credentials), SOON);
     await expect(opened).rejects.toMatchObject({ code });

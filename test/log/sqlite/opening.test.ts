@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { chmod, mkdir, readFile, readdir, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { describe, expect, it } from "@jest/globals";
+import { DatabaseSync } from "@photostructure/sqlite";
 import { Database } from "../../../src/log/sqlite/engine.ts";
 import { openSqliteEventLog } from "../../../src/log/sqlite/sqlite-event-log.ts";
 import { checkFileSystem } from "../../../src/log/sqlite/store-path.ts";
@@ -19,8 +20,9 @@ const digest = async (path: string): Promise<string> =>
     .update(await readFile(path))
     .digest("hex");
 
+/** By the driver alone: a connection with prepared statements is not closed before they are collected, and writes then. */
 async function foreignDatabase(path: string, sql: string): Promise<void> {
-  const database = new Database(path);
+  const database = new DatabaseSync(path);
   database.exec(sql);
   database.close();
 }

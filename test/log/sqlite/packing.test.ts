@@ -111,9 +111,26 @@ describe("packing", () => {
 
   it("stops the event loop for no more events than a commit may have", async () => {
     await withLog({}, async (log, path) => {
-      const streams = Array.from({ length: 20_000 }, (_, n) => `s${n}`);
+      const streams = Array.from({ length: 5_000 }, (_, n) => `s${n}`);
       await Promise.all(streams.map((stream) => log.append(stream, [sampleEvent()], "any")));
-      expect(query(path, "SELECT count FROM hot ORDER BY position")).toEqual([[16_384], [3_616]]);
+      expect(query(path, "SELECT count FROM hot ORDER BY position")).toEqual([[2_048], [2_048], [904]]);
+    });
+  });
+
+  it("begins to pack the oldest a little before the bounds, a few streams in a commit", async () => {
+    const bounds = { rows: 1_000, events: 1_000, bytes: 1_000_000_000 };
+    await withLog({ internals: { hotBounds: bounds } }, async (log, path) => {
+      const appendTo = (streams: number, name: string): Promise<unknown> =>
+        Promise.all(
+          Array.from({ length: streams }, (_, n) => log.append(`${name}-${n}`, [sampleEvent()], "any")),
+        );
+      const packed = (): unknown => query(path, "SELECT count(*) FROM packed")[0]?.[0];
+      await appendTo(800, "first");
+      expect(packed()).toBe(0);
+      await appendTo(160, "second");
+      expect(packed()).toBe(10);
+      await appendTo(1, "third");
+      expect(packed()).toBe(11);
     });
   });
 

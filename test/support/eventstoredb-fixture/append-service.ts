@@ -64,7 +64,9 @@ function serveBatch(
   if (!node.isReady) return refuse("event_store.client.Empty", new shared.Empty(), "Server Is Not Ready");
   const notLeader = node.notLeader(call.metadata);
   if (notLeader !== undefined) return void call.emit("error", notLeader);
-  const denied = node.accessFailure(call.metadata);
+  const unknown = node.unknownUser(call.metadata);
+  if (unknown !== undefined) return void call.emit("error", unknown);
+  const denied = node.accessFailure(call.metadata, false);
   if (denied !== undefined) return refuse("event_store.client.AccessDenied", new shared.AccessDenied());
   const bytes = batch.events.reduce((sum, event) => sum + node.sizeOf(event), 0);
   if (bytes > node.maxAppendBytes) {

@@ -13,8 +13,16 @@ import { type StoredEvent, StreamDatabase } from "./stream-database.ts";
 import { TcpProxy } from "./tcp-proxy.ts";
 import { callFailure, serialiseResponse, uuid } from "./wire.ts";
 
+type UnaryCall = { metadata: Grpc.Metadata };
+type Answer<T> = (failure: Grpc.ServiceError | null, answer: T) => void;
+
 const LEADER = 8;
 const FOLLOWER = 6;
+
+interface Credentials {
+  user: string;
+  password: string;
+}
 
 export interface FixtureNodeOptions {
   /** Nodes of one cluster share it: replication is not what is tested. */
@@ -23,8 +31,12 @@ export interface FixtureNodeOptions {
   maxAppendBytes?: number;
   /** Newer servers count types and metadata into it, older ones the data only. */
   countsEverything?: boolean;
-  /** With TLS, and this one user who may do all. */
-  security?: { key: Buffer; certificate: Buffer; user: string; password: string };
+  /** With TLS, this user who may do all, and another who may only read. */
+  security?: { key: Buffer; certificate: Buffer; user: string; password: string; reader?: Credentials };
+  /** What it says of itself. Default: the version that was measured. */
+  version?: string;
+  /** How far its clock is ahead of this machine's, ms. */
+  clockAheadMs?: number;
 }
 
 /**
@@ -36,6 +48,8 @@ export class FixtureNode {
   readonly faults = new Faults();
   readonly proxy: TcpProxy;
   readonly maxAppendBytes: number;
+  /** Positions after which subscriptions began, -1 for the beginning of all. */
+  readonly subscriptionStarts: number[] = [];
   isReady = true;
   isLeader = true;
   /** The other nodes of its cluster. */
@@ -50,7 +64,7 @@ export class FixtureNode {
     this.#options = options;
     this.#server = server;
     this.proxy = proxy;
-    this.database = options.database ?? new StreamDatabase();
+    this.database = options.database ?? new StreamDatabase(options.clockAheadMs);
     this.maxAppendBytes = options.maxAppendBytes ?? 1024 * 1024;
   }
 
@@ -113,15 +127,26 @@ export class FixtureNode {
     if (failure !== undefined) throw failure;
   }
 
-  accessFailure(metadata: Grpc.Metadata): Grpc.ServiceError | undefined {
+  accessFailure(metadata: Grpc.Metadata, mayOnlyRead = true): Grpc.ServiceError | undefined {
     const { security } = this.#options;
     if (security === undefined) return undefined;
     const [given] = metadata.get("authorization");
-    if (given === undefined) {
-      return callFailure(grpc.status.PERMISSION_DENIED, "Access Denied", { exception: "access-denied" });
-    }
-    const expected = Buffer.from(`${security.user}:${security.password}`).toString("base64");
-    return given === `Basic ${expected}` ? undefined : callFailure(grpc.status.UNAUTHENTICATED, "");
+    const denied = callFailure(grpc.status.PERMISSION_DENIED, "Access Denied", {
+      exception: "access-denied",
+    });
+    if (given === undefined) return denied;
+    if (given === basic(security)) return undefined;
+    if (security.reader === undefined || given !== basic(security.reader)) return this.unknownUser(metadata);
+    return mayOnlyRead ? undefined : denied;
+  }
+
+  /** A wrong password fails every call, also those that need no user. */
+  unknownUser(metadata: Grpc.Metadata): Grpc.ServiceError | undefined {
+    const { security } = this.#options;
+    const [given] = metadata.get("authorization");
+    if (security === undefined || given === undefined) return undefined;
+    const known = [security, ...(security.reader === undefined ? [] : [security.reader])].map(basic);
+    return known.includes(String(given)) ? undefined : callFailure(grpc.status.UNAUTHENTICATED, "");
   }
 
   notLeader(metadata: Grpc.Metadata): Grpc.ServiceError | undefined {
@@ -146,12 +171,14 @@ export class FixtureNode {
       },
     );
     this.#server.addService(gossipService.GossipService, {
-      read: (_call: unknown, answer: (failure: null, info: gossipTypes.ClusterInfo) => void) =>
-        answer(null, this.#gossip()),
+      read: (call: UnaryCall, answer: Answer<gossipTypes.ClusterInfo>) =>
+        answer(this.unknownUser(call.metadata) ?? null, this.#gossip()),
     });
     this.#server.addService(featuresService.ServerFeaturesService, {
-      getSupportedMethods: (_call: unknown, answer: (failure: null, methods: object) => void) => {
-        answer(null, new features.SupportedMethods().setEventStoreServerVersion("23.10.7"));
+      getSupportedMethods: (call: UnaryCall, answer: Answer<object>) => {
+        const { version = "23.10.7" } = this.#options;
+        const methods = new features.SupportedMethods().setEventStoreServerVersion(version);
+        answer(this.unknownUser(call.metadata) ?? null, methods);
       },
     });
     const credentials =
@@ -191,6 +218,10 @@ export class FixtureNode {
     });
     return new gossip.ClusterInfo().setMembersList(members);
   }
+}
+
+function basic({ user, password }: Credentials): string {
+  return `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
 }
 
 /** Nodes that share what they keep; the first one leads. Reached by all their addresses. */

@@ -168,11 +168,13 @@ async function sendSubscription(node: FixtureNode, options: Options, sender: Sen
   const filter = filterOf(options);
   const position = options.getAll()?.getPosition()?.getCommitPosition();
   const start = position === undefined ? -1 : database.indexOf(Number(position));
+  node.subscriptionStarts.push(Number(position ?? -1));
   if (start === undefined) throw callFailure(grpc.status.UNKNOWN, "Exception was thrown by handler.");
   let next = start + 1;
   let wakeUp = (): void => undefined;
   const leave = database.onAppended(() => wakeUp());
-  const interval = Math.max(1, options.getFilter()?.getCheckpointintervalmultiplier() ?? 1) * BATCH;
+  const { checkpointintervalmultiplier = 1, max = BATCH } = options.getFilter()?.toObject() ?? {};
+  const interval = checkpointintervalmultiplier * max;
   let considered = 0;
   let isLive = false;
   let isStopped = false;

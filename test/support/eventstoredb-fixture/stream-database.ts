@@ -39,7 +39,12 @@ export class StreamDatabase {
   readonly #tombstones = new Set<string>();
   readonly #recentIds = new Map<string, StoredRecord>();
   readonly #listeners = new Set<() => void>();
+  readonly #clockAheadMs: number;
   #end = 1_024;
+
+  constructor(clockAheadMs = 0) {
+    this.#clockAheadMs = clockAheadMs;
+  }
 
   append(stream: string, events: readonly StoredEvent[], expected: Expectation): AppendOutcome {
     if (this.#tombstones.has(stream)) return { kind: "deleted" };
@@ -121,7 +126,7 @@ export class StreamDatabase {
   }
 
   #write(stream: string, records: StoredRecord[], events: readonly StoredEvent[]): AppendOutcome {
-    const created = String(BigInt(Date.now()) * 10_000n);
+    const created = String(BigInt(Date.now() + this.#clockAheadMs) * 10_000n);
     for (const event of events) {
       const record = { ...event, stream, revision: records.length, position: this.#end, created };
       this.#end += RECORD_OVERHEAD + event.data.length + event.metadata.length;
