@@ -1,5 +1,7 @@
+import { randomUUID } from "node:crypto";
 import { mkdir, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { EventLog } from "../log/event-log.ts";
 import { retryWhileBusy } from "../log/sqlite/busy-retry.ts";
 import { Database } from "../log/sqlite/engine.ts";
@@ -9,6 +11,7 @@ import {
   FOLD_VERSION,
   VIEWS_BUSY_TIMEOUT_MS,
 } from "./conversation-views.ts";
+import { HolderLock } from "./holder-lock.ts";
 import { DamagedView, StaleView } from "./message-collection.ts";
 import { isDamagedViews } from "./view-errors.ts";
 import {
@@ -30,6 +33,8 @@ export interface OpenViewsOptions {
 }
 
 const MOST_BYTES_CHECKED = 4 * 1024 * 1024;
+/** How often a process that waits for another to replace damaged views looks again. */
+const ASIDE_LOOK_MS = 25;
 
 /**
  * Opens views that are there already, for a store that never writes; undefined where there are none that can be
@@ -85,20 +90,39 @@ export async function openViews(log: EventLog, options: OpenViewsOptions): Promi
  * damaged is set aside.
  * @throws {StoreError} `newer-views`, `not-a-views-file`
  */
-export async function openSound({
-  path,
-  onWarning,
-  isThorough,
-}: OpenViewsOptions): Promise<ConversationViews> {
+export async function openSound(options: OpenViewsOptions): Promise<ConversationViews> {
   try {
-    const views = await openFile(path);
-    await checkIntegrity(views, isThorough === true);
-    return views;
+    return await openChecked(options);
+  } catch (error) {
+    if (!isDamagedViews(error)) throw error;
+    return replaceDamaged(options, error);
+  }
+}
+
+async function openChecked({ path, isThorough }: OpenViewsOptions): Promise<ConversationViews> {
+  const views = await openFile(path);
+  await checkIntegrity(views, isThorough === true);
+  return views;
+}
+
+/** One at a time: who comes second finds what the first has made, and must not set that aside as well. */
+async function replaceDamaged(options: OpenViewsOptions, damage: unknown): Promise<ConversationViews> {
+  const { path, onWarning } = options;
+  const lock = new HolderLock(`${path}-aside`);
+  const deadline = performance.now() + VIEWS_BUSY_TIMEOUT_MS;
+  while (!lock.tryAcquire()) {
+    if (performance.now() >= deadline) throw damage;
+    await sleep(ASIDE_LOOK_MS);
+  }
+  try {
+    return await openChecked(options);
   } catch (error) {
     if (!isDamagedViews(error)) throw error;
     const aside = await setAside(path);
     onWarning?.(`The views ${path} are damaged; they were set aside as ${aside} and are being made anew.`);
-    return openFile(path);
+    return await openFile(path);
+  } finally {
+    lock.release();
   }
 }
 
@@ -140,9 +164,9 @@ async function checkIntegrity(views: ConversationViews, isThorough: boolean): Pr
   }
 }
 
-/** Renamed, not deleted: nobody has it open but us, and somebody may want to look. */
+/** Renamed, not deleted: somebody may want to look. Who still has it open goes on with the renamed file. */
 async function setAside(path: string): Promise<string> {
-  const aside = `${path}.damaged-${Date.now()}`;
+  const aside = `${path}.damaged-${Date.now()}-${randomUUID().slice(0, 8)}`;
   for (const suffix of ["", "-wal", "-shm"]) {
     await rename(path + suffix, aside + suffix).catch((error: unknown) => {
       if ((error as { code?: unknown }).code !== "ENOENT") throw error;

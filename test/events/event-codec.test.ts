@@ -153,6 +153,42 @@ describe("decoding", () => {
     );
     expect(isUpdateOfContent(examples.BranchesUpdated)).toBe(true);
   });
+
+  it.each([
+    ["a splice at no place", { messageId: 1, content: [[-1, 0, "x"]] }],
+    ["a splice that deletes half a unit", { messageId: 1, content: [[0, 0.5, "x"]] }],
+    ["a splice that deletes less than nothing", { messageId: 1, content: [[0, -1, "x"]] }],
+    ["a splice without text", { messageId: 1, content: [[0, 0, 7]] }],
+    ["a mark before the one before", { messageId: 1, content: [], marks: [[-1, 0]] }],
+    ["a length below nothing", { messageId: 1, content: [], length: -1 }],
+    ["no message", { messageId: 0, content: [] }],
+  ])("refuses an update with %s", (_what, data) => {
+    expect(() => eventCodec.decode(stored("BranchesUpdated", data))).toThrow(
+      expect.objectContaining({ code: "invalid-event" }),
+    );
+  });
+
+  it.each([
+    ["a version below the first", { v: 0 }],
+    ["a count below nothing", { n: -1 }],
+    ["a count that is no whole number", { n: 1.5 }],
+    ["no writer", { writer: 7 }],
+    ["no time", { time: "noon" }],
+    ["a turn that is no name", { turnId: 7 }],
+    ["an origin that is none", { origin: { logId: 1 } }],
+  ])("refuses metadata with %s", (_what, metadata) => {
+    expect(() => eventCodec.decode(stored("SessionDeleted", {}, metadata))).toThrow(
+      expect.objectContaining({ code: "invalid-event" }),
+    );
+  });
+
+  it("skips a future version of a known type that says it may be skipped, and refuses it else", () => {
+    const newer = { v: 99, ignorable: true };
+    expect(eventCodec.decode(stored("SessionUpdated", { title: 7 }, newer))).toBeUndefined();
+    expect(() => eventCodec.decode(stored("SessionUpdated", { title: "t" }, { v: 99 }))).toThrow(
+      expect.objectContaining({ code: "unknown-event" }),
+    );
+  });
 });
 
 describe("upcasting: a title that was once called name", () => {

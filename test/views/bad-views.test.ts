@@ -10,6 +10,7 @@ import { rebuildViews } from "../../src/projections/rebuild.ts";
 import { openConversationStore } from "../../src/store/conversation-store.ts";
 import { tempFolders } from "../log/sqlite/temp-folder.ts";
 import { expectRebuilt, makeHistory, project, withLog, withViews } from "./support/histories.ts";
+import { allEvents } from "./support/views-world.ts";
 
 const newFolder = tempFolders();
 const ROUNDS = process.env["TURNLOG_TEST_LONG"] === undefined ? 12 : 200;
@@ -151,6 +152,25 @@ describe("a views file that is damaged", () => {
   });
 });
 
+describe("a views file that several find damaged at once", () => {
+  it("is set aside once, and they go on with one and the same new file", async () => {
+    const path = await newProjectedLog();
+    await writeFile(`${path}.views`, "no database at all, and long enough to be looked at".repeat(50));
+    await withLog(path, async (log) => {
+      const warnings: string[] = [];
+      const open = (): ReturnType<typeof openViews> =>
+        openViews(log, { path: `${path}.views`, onWarning: (message) => warnings.push(message) });
+      const all = await Promise.all([open(), open(), open(), open()]);
+      expect(warnings).toHaveLength(1);
+      const asides = (await readdir(join(path, ".."))).filter((file) => /\.damaged-[^.]*$/.test(file));
+      expect(asides.filter((file) => !/-(wal|shm)$/.test(file))).toHaveLength(1);
+      all[0]?.setHolder("rebuild", { pid: 1, since: 2 });
+      for (const views of all) expect(views.holder("rebuild")).toEqual({ pid: 1, since: 2 });
+      for (const views of all) views.close();
+    });
+  });
+});
+
 describe("views that do not fit the log", () => {
   const rebuiltBecause = async (path: string, reason: RegExp): Promise<void> => {
     const expected = await readAll(path, false);
@@ -173,6 +193,22 @@ describe("views that do not fit the log", () => {
     await copyFile(path, `${path}.older`);
     await makeHistory(path, 32, 30);
     await project(path);
+    await copyFile(`${path}.older`, path);
+    await rebuiltBecause(path, /made anew: the log lacks events that they hold/);
+  });
+
+  it("because the log has lost events that only rows beyond the checkpoint had seen are made anew", async () => {
+    const path = join(await newFolder(), "log.db");
+    await makeHistory(path, 31, 30);
+    await copyFile(path, `${path}.older`);
+    const older = await withLog(path, allEvents);
+    await makeHistory(path, 32, 30);
+    await project(path);
+    // As a projector leaves it that has written other sessions, and not yet one that streams.
+    await withViews(path, (views) => {
+      const { position, id } = older.at(-1) ?? { position: -1, id: "" };
+      views.database.prepare("UPDATE generations SET checkpoint = ?, checkpoint_event = ?").run(position, id);
+    });
     await copyFile(`${path}.older`, path);
     await rebuiltBecause(path, /made anew: the log lacks events that they hold/);
   });

@@ -99,6 +99,30 @@ describe("the projector", () => {
     });
   });
 
+  it("writes batch by batch while it catches up, so that what it holds is bounded", async () => {
+    const log = new MemoryEventLog({});
+    const saved = Array.from({ length: 45_000 }, (_, n) => ({
+      type: "SessionUpdated" as const,
+      data: { title: `title ${n}` },
+    }));
+    for (let first = 0; first < saved.length; first += 5_000)
+      await log.append("conversation-a", asForeign(...saved.slice(first, first + 5_000)), "any");
+    const views = await openViews(log, { path: ":memory:" });
+    const positions: number[] = [];
+    const save = views.saveCheckpoint.bind(views);
+    views.saveCheckpoint = (generation, checkpoint, highest) => {
+      positions.push(checkpoint.position);
+      save(generation, checkpoint, highest);
+    };
+    const projector = new Projector(log, views, { batchMs: 2 ** 30, intervalMs: 2 ** 30 });
+    projector.start();
+    await until(() => positionOf(views) === 44_999);
+    await projector.close();
+    expect(positions).toEqual([19_999, 39_999, 44_999]);
+    views.close();
+    await log.close();
+  });
+
   it("writes many streaming sessions a few at a time, and all of them before it closes", async () => {
     const never = 2 ** 30;
     await withProjector({ batchMs: never, intervalMs: 0 }, async ({ log, store, views, projector }) => {

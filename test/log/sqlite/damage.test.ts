@@ -36,6 +36,7 @@ describe("a damaged row", () => {
     ["checksum", "crc = crc + 1"],
     ["encoding", "encoding = 9"],
     ["count", "count = count - 1"],
+    ["first revision", "first_revision = first_revision + 1"],
     ["last position", "last_position = last_position + 1"],
     ["stream", "stream_id = (SELECT id FROM streams WHERE name = 'decoy')"],
   ])("of packed events, in its %s, is noticed by who reads it", async (_name, change) => {

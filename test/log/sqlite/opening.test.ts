@@ -104,25 +104,6 @@ describe("opening a log", () => {
     await reader.close();
   });
 
-  it("for reading while a writer closes does not keep the next writer from writing", async () => {
-    const path = await newPath();
-    // Whatever the moment at which the reader comes: before, amid and after the writer's close.
-    for (let delay = 0; delay < 12; delay++) {
-      const writer = await openSqliteEventLog(path);
-      const closing = writer.close();
-      const opening = (async () => {
-        for (let turn = 0; turn < delay; turn++) await Promise.resolve();
-        return openSqliteEventLog(path, { readOnly: true });
-      })();
-      const reader = await opening;
-      await closing;
-      const next = await openSqliteEventLog(path);
-      expect(await next.append("a", [sampleEvent()], "any")).toMatchObject({ ok: true, revision: delay });
-      await reader.close();
-      await next.close();
-    }
-  });
-
   it("again while the last handle is being closed waits for it", async () => {
     const path = await newPath();
     const first = await openSqliteEventLog(path);

@@ -186,6 +186,22 @@ describe("packing", () => {
     });
   });
 
+  it.each([
+    ["a commit is packed without ever being hot", 100, DEFAULT_HOT_BOUNDS],
+    ["a commit's row is packed and dropped by the same commit", 1, { rows: 0, events: 100, bytes: 100_000 }],
+  ])("keeps highest position and revision when %s", async (_when, count, hotBounds) => {
+    await withLog({ internals: { hotBounds } }, async (log, path) => {
+      await log.append("a", sampleEvents(count), "no-stream");
+      expect(hotRows(path)).toBe(0);
+      const survivor = await openSqliteEventLog(crashedCopy(path, await newFolder()));
+      expect(await survivor.head()).toBe(count - 1);
+      expect(await survivor.append("b", [sampleEvent()], "no-stream")).toMatchObject({ position: count });
+      expect(await survivor.append("a", [sampleEvent()], "any")).toMatchObject({ revision: count });
+      await checkLogIntegrity(survivor);
+      await survivor.close();
+    });
+  });
+
   it("keeps highest position and revision when all that carried them is packed, truncated and reopened", async () => {
     await withLog({}, async (log, path) => {
       await log.append("a", sampleEvents(100), "any");
