@@ -13,6 +13,7 @@ import { INSTALL_PEERS } from "./harness/peers.js";
 import { benchFolder, versions } from "./harness/surroundings.js";
 import { targetTable } from "./harness/table.js";
 import autopsy from "./workloads/autopsy.js";
+import eventstoredb from "./workloads/eventstoredb.js";
 import findSplice from "./workloads/find-splice.js";
 import reads from "./workloads/reads.js";
 import rebuild from "./workloads/rebuild.js";
@@ -20,7 +21,7 @@ import manyTurns from "./workloads/many-turns.js";
 import oneTurn from "./workloads/one-turn.js";
 import startUp from "./workloads/start-up.js";
 
-const WORKLOADS = [oneTurn, manyTurns, reads, rebuild, startUp, autopsy, findSplice];
+const WORKLOADS = [oneTurn, manyTurns, reads, rebuild, startUp, autopsy, findSplice, eventstoredb];
 
 function readArguments() {
   const { values } = parseArgs({

@@ -6,7 +6,7 @@ import type { LogStreams } from "./log-streams.ts";
 import { allRequest } from "./read-request.ts";
 import type { ReadPage } from "./server-connection.ts";
 import type { ServerReader } from "./server-reader.ts";
-import { decodeEvent, positionOf, revisionOf, streamNameOf } from "./wire-event.ts";
+import { decodeEvent, positionOf, revisionOf } from "./wire-event.ts";
 
 const PAGE_EVENTS = 1_024;
 /** Enough for the newest event and a few of the log's own above it. */
@@ -49,7 +49,7 @@ export function pagesOfAll(
     for (const record of page.records) {
       const position = positionOf(record);
       start = position;
-      const stream = streams.inLog(streamNameOf(record));
+      const stream = streams.inLog(record.stream);
       if (position <= cursor || stream === undefined || !stream.startsWith(streamPrefix)) continue;
       if (left <= 0) break;
       cursor = position;
@@ -76,7 +76,7 @@ export async function positionOfNewest(
     for (const record of page.records) {
       const position = positionOf(record);
       if (position <= control.bornAt) return -1;
-      if (streams.inLog(streamNameOf(record)) !== undefined) return position;
+      if (streams.inLog(record.stream) !== undefined) return position;
     }
     const last = page.records.at(-1);
     // Only the event that it began with: the beginning of all.

@@ -5,10 +5,11 @@ import { NO_REVISION } from "../expected-revision.ts";
 import type { Lifetime } from "./lifetime.ts";
 import type { LogStreams } from "./log-streams.ts";
 import { streamRequest } from "./read-request.ts";
+import type { WireRecord } from "./read-response.ts";
 import type { ServerReader } from "./server-reader.ts";
 import type { StreamAppender } from "./stream-appender.ts";
 import { truncateOnServer } from "./stream-metadata.ts";
-import { type WireRecord, jsonMessage, jsonOf, positionOf, revisionOf } from "./wire-event.ts";
+import { jsonMessage, jsonOf, positionOf, revisionOf } from "./wire-event.ts";
 
 const FORMAT = 1;
 /** What the log is, and which streams were truncated so far; the first event of the stream is one of these. */
@@ -143,14 +144,14 @@ export class ControlStream {
   #take(record: WireRecord): void {
     this.#newest = revisionOf(record);
     this.#events += 1;
-    const type = record.getMetadataMap().get("type");
+    const { type } = record;
     const data = jsonOf(record);
     if (type === STATE && isState(data)) this.#takeState(data, positionOf(record));
     else if (type === TRUNCATED && isTruncation(data)) this.#hide(data.stream, data.before);
     else {
       throw new DamageError(
         "damaged-log",
-        `Revision ${this.#newest} of the log's own stream "${this.#streams.control}" (${type ?? "no type"}) is not what this library writes there.`,
+        `Revision ${this.#newest} of the log's own stream "${this.#streams.control}" (${type}) is not what this library writes there.`,
       );
     }
   }

@@ -215,9 +215,9 @@ class Checkup {
       this.#patience.attemptMs,
       this.#lifetime,
     );
-    const position = head.records[0]?.getCommitPosition();
+    const position = head.records[0]?.position;
     const start = performance.now();
-    await this.#untilCaughtUp(position === undefined ? "start" : Number(position));
+    await this.#untilCaughtUp(position ?? "start");
     const ms = rounded(performance.now() - start);
     return { isGood: true, text: `caught up from the head in ${ms} ms`, details: { ms } };
   }

@@ -1,9 +1,11 @@
 import type { StreamsClient } from "@eventstore/db-client/generated/streams_grpc_pb.js";
-import type * as streamsPb from "@eventstore/db-client/generated/streams_pb.js";
+import streamsService from "@eventstore/db-client/generated/streams_grpc_pb.js";
+import type { ClientReadableStream } from "@grpc/grpc-js";
 import { type AppendAnswer, AppendPipe, type WireExpectation } from "./append-pipe.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { Lifetime } from "./lifetime.ts";
 import type { ReadRequest } from "./read-request.ts";
+import { type ReadResponse, type WireRecord, decodeReadResponse } from "./read-response.ts";
 import {
   type CallArguments,
   type ClusterMember,
@@ -11,7 +13,7 @@ import {
   createServerClient,
 } from "./server-client.ts";
 import { CallEnded, NoAnswer, Refusal, isCancelled } from "./server-failure.ts";
-import type { ProposedMessage, WireRecord } from "./wire-event.ts";
+import type { ProposedMessage } from "./wire-event.ts";
 
 /** A page ends early at this size, so that a reader of large events holds few of them. */
 const MOST_PAGE_BYTES = 8 * 1024 * 1024;
@@ -27,7 +29,7 @@ export interface SubscriptionHandlers {
   onRecord(record: WireRecord): void;
   onCaughtUp(): void;
   /** Everything up to this position has been looked at. */
-  onCheckpoint(position: string): void;
+  onCheckpoint(position: number): void;
   /** The server or the network ended it; a polite end is a `CallEnded`. */
   onEnd(failure: Error): void;
 }
@@ -156,6 +158,23 @@ async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
   }
 }
 
+/** As the generated `client.read`, with answers decoded by `decodeReadResponse`. */
+function startRead(
+  client: StreamsClient,
+  [metadata, options]: CallArguments,
+  request: ReadRequest,
+): ClientReadableStream<ReadResponse> {
+  const { path, requestSerialize } = streamsService.StreamsService.read;
+  return client.makeServerStreamRequest(
+    path,
+    requestSerialize,
+    decodeReadResponse,
+    request,
+    metadata,
+    options,
+  );
+}
+
 function collectPage(
   client: StreamsClient,
   callArguments: CallArguments,
@@ -166,7 +185,7 @@ function collectPage(
   return new Promise((resolve, reject) => {
     const records: WireRecord[] = [];
     let bytes = 0;
-    const call = client.read(request, ...callArguments);
+    const call = startRead(client, callArguments, request);
     const finish = (action: () => void): void => {
       clearTimeout(timer);
       leave();
@@ -181,12 +200,12 @@ function collectPage(
       reject(failure);
       call.cancel();
     });
-    call.on("data", (response: streamsPb.ReadResp) => {
+    call.on("data", (response: ReadResponse) => {
       timer.refresh();
-      const record = response.getEvent()?.getEvent();
-      if (record === undefined) return;
+      if (response.kind !== "event") return;
+      const { record } = response;
       records.push(record);
-      bytes += record.getData_asU8().length + record.getCustomMetadata_asU8().length;
+      bytes += record.data.length + record.metadata.length;
       if (bytes < MOST_PAGE_BYTES) return;
       finish(() => resolve({ records, isEnd: false }));
       call.cancel();
@@ -204,7 +223,7 @@ function startSubscription(
   timeoutMs: number,
   handlers: SubscriptionHandlers,
 ): () => void {
-  const call = client.read(request, ...callArguments);
+  const call = startRead(client, callArguments, request);
   let isOver = false;
   const end = (failure: Error): void => {
     clearTimeout(confirmation);
@@ -216,14 +235,12 @@ function startSubscription(
     end(new NoAnswer(`the subscription was not confirmed within ${timeoutMs} ms`));
     call.cancel();
   }, timeoutMs);
-  call.on("data", (response: streamsPb.ReadResp) => {
+  call.on("data", (response: ReadResponse) => {
     clearTimeout(confirmation);
     if (isOver) return;
-    const record = response.getEvent()?.getEvent();
-    if (record !== undefined) handlers.onRecord(record);
-    else if (response.hasCaughtUp()) handlers.onCaughtUp();
-    else if (response.hasCheckpoint())
-      handlers.onCheckpoint(response.getCheckpoint()?.getCommitPosition() ?? "");
+    if (response.kind === "event") handlers.onRecord(response.record);
+    else if (response.kind === "caught-up") handlers.onCaughtUp();
+    else if (response.kind === "checkpoint") handlers.onCheckpoint(response.position);
   });
   call.on("end", () => end(new CallEnded("the server ended the subscription")));
   call.on("error", (failure: Error) => {

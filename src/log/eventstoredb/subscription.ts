@@ -6,18 +6,12 @@ import type { Lifetime } from "./lifetime.ts";
 import type { LogStreams } from "./log-streams.ts";
 import { allRequest, subscriptionRequest } from "./read-request.ts";
 import { backoffMs, isPassing } from "./retrying.ts";
+import type { WireRecord } from "./read-response.ts";
 import type { ServerConnection } from "./server-connection.ts";
 import type { ServerReader } from "./server-reader.ts";
 import { permanentFailure } from "./server-failure.ts";
 import type { Patience } from "./stream-appender.ts";
-import {
-  type WireRecord,
-  decodeEvent,
-  positionOf,
-  revisionOf,
-  safeNumber,
-  streamNameOf,
-} from "./wire-event.ts";
+import { decodeEvent, positionOf, revisionOf, safeNumber } from "./wire-event.ts";
 
 /** What a subscription needs of the log. */
 export interface SubscriptionSource {
@@ -141,7 +135,7 @@ class RunningSubscription {
     const { streams, control } = this.#source;
     const position = positionOf(record);
     this.#resumeAfter(position);
-    const stream = streams.inLog(streamNameOf(record));
+    const stream = streams.inLog(record.stream);
     if (position <= this.#cursor || stream === undefined || !stream.startsWith(this.#prefix)) return;
     this.#cursor = position;
     if (control.isHidden(stream, revisionOf(record))) return;

@@ -5,6 +5,7 @@ import streamsMessages from "@eventstore/db-client/generated/streams_pb.js";
 import { DamageError, InvalidInputError } from "../../errors.ts";
 import { hasLoneSurrogate } from "../append-checks.ts";
 import type { JsonObject, JsonValue, NewEvent, RecordedEvent } from "../event-log.ts";
+import type { WireRecord } from "./read-response.ts";
 
 export type ProposedMessage = streamsPb.BatchAppendReq.ProposedMessage;
 
@@ -18,7 +19,6 @@ const STAND_IN_ID = "74757266-6c6f-8670-8e69-6c0000000000";
 const STAND_IN_TYPE = "TurnlogEnvelope";
 /** More than a server can be told to take in one event; a guard against damage. */
 const MOST_INFLATED_BYTES = 64 * 1024 * 1024;
-const TICKS_PER_MS = 10_000;
 
 type Envelope = [data: JsonValue, metadata: JsonObject, own?: { id?: string; type?: string }];
 
@@ -107,23 +107,16 @@ export function uuid(id: string): InstanceType<typeof sharedMessages.UUID> {
   return message;
 }
 
-export type WireRecord = streamsPb.ReadResp.ReadEvent.RecordedEvent;
-
-export function streamNameOf(record: WireRecord): string {
-  const name = record.getStreamIdentifier()?.getStreamName_asU8();
-  return name === undefined ? "" : Buffer.from(name).toString("utf8");
-}
-
 export function revisionOf(record: WireRecord): number {
-  return safeNumber(record.getStreamRevision(), "revision");
+  return safeNumber(record.revision, "revision");
 }
 
 export function positionOf(record: WireRecord): number {
-  return safeNumber(record.getCommitPosition(), "position");
+  return safeNumber(record.position, "position");
 }
 
 /** @throws {DamageError} `unsafe-number`: the server's numbers are 64 bits wide, ours 53. */
-export function safeNumber(digits: string, what: string): number {
+export function safeNumber(digits: string | number, what: string): number {
   const value = Number(digits);
   if (Number.isSafeInteger(value)) return value;
   throw new DamageError(
@@ -137,29 +130,16 @@ export function safeNumber(digits: string, what: string): number {
  * @throws {DamageError} `foreign-event` for what this library cannot have written
  */
 export function decodeEvent(record: WireRecord, stream: string): RecordedEvent {
-  const properties = record.getMetadataMap();
+  const { id, type, recordedAt } = record;
   const revision = revisionOf(record);
-  const place = {
-    stream,
-    revision,
-    position: positionOf(record),
-    // The server counts in ticks of 100 ns since 1970; what is lost above 53 bits is below a millisecond.
-    recordedAt: Math.floor(Number(properties.get("created") ?? 0) / TICKS_PER_MS),
-  };
-  const id = record.getId()?.getString() ?? "";
-  const type = properties.get("type") ?? "";
+  const position = positionOf(record);
   try {
-    if (properties.get("content-type") !== JSON_CONTENT)
-      return { ...place, ...openEnvelope(record, id, type) };
-    const data = JSON.parse(text(record.getData_asU8())) as JsonValue;
-    const metadata = record.getCustomMetadata_asU8();
-    return {
-      ...place,
-      id,
-      type,
-      data,
-      metadata: metadata.length === 0 ? {} : (JSON.parse(text(metadata)) as JsonObject),
-    };
+    if (record.contentType !== JSON_CONTENT)
+      return { stream, revision, position, recordedAt, ...openEnvelope(record) };
+    const data = JSON.parse(record.data.toString("utf8")) as JsonValue;
+    const { metadata: bytes } = record;
+    const metadata = bytes.length === 0 ? {} : (JSON.parse(bytes.toString("utf8")) as JsonObject);
+    return { stream, revision, position, recordedAt, id, type, data, metadata };
   } catch (cause) {
     throw new DamageError(
       "foreign-event",
@@ -169,11 +149,9 @@ export function decodeEvent(record: WireRecord, stream: string): RecordedEvent {
   }
 }
 
-function openEnvelope(record: WireRecord, id: string, type: string): NewEvent {
-  if (!ENVELOPE_MARK.equals(record.getCustomMetadata_asU8())) throw new Error("it is not JSON");
-  const json = inflateRawSync(record.getData_asU8(), { maxOutputLength: MOST_INFLATED_BYTES }).toString(
-    "utf8",
-  );
+function openEnvelope({ id, type, data: bytes, metadata: mark }: WireRecord): NewEvent {
+  if (!ENVELOPE_MARK.equals(mark)) throw new Error("it is not JSON");
+  const json = inflateRawSync(bytes, { maxOutputLength: MOST_INFLATED_BYTES }).toString("utf8");
   const [data, metadata, own] = JSON.parse(json) as Envelope;
   return { id: own?.id ?? id, type: own?.type ?? type, data, metadata };
 }
@@ -181,12 +159,8 @@ function openEnvelope(record: WireRecord, id: string, type: string): NewEvent {
 /** The JSON of an event of ours; undefined where it is none. */
 export function jsonOf(record: WireRecord): JsonValue | undefined {
   try {
-    return JSON.parse(text(record.getData_asU8())) as JsonValue;
+    return JSON.parse(record.data.toString("utf8")) as JsonValue;
   } catch {
     return undefined;
   }
-}
-
-function text(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
 }
