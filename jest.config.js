@@ -1,3 +1,12 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+// The views of stores on servers lie in the user's cache folder, and must not be left there by tests.
+const cacheFolder = mkdtempSync(join(tmpdir(), "turnlog-test-cache-"));
+process.env.XDG_CACHE_HOME = cacheFolder;
+process.once("exit", () => rmSync(cacheFolder, { recursive: true, force: true }));
+
 export default {
   testEnvironment: "node",
   roots: ["<rootDir>/test"],

@@ -14,6 +14,7 @@ export class TcpProxy {
   #targetPort: number;
   #latencyMs = 0;
   #isHung = false;
+  #piecesLeft = -1;
   #port = 0;
   #accepted = 0;
 
@@ -73,6 +74,11 @@ export class TcpProxy {
     this.#links.clear();
   }
 
+  /** Breaks all connections when so many more pieces of data have gone through, in either direction. */
+  resetAfter(pieces: number): void {
+    this.#piecesLeft = pieces;
+  }
+
   /** Nothing goes through any more, and nobody is told. */
   hang(): void {
     this.#isHung = true;
@@ -115,6 +121,8 @@ export class TcpProxy {
   }
 
   #forward(chunk: Buffer | undefined, to: Socket): void {
+    if (this.#piecesLeft === 0) this.reset();
+    this.#piecesLeft -= 1;
     const send = (): void => {
       if (to.destroyed) return;
       if (chunk === undefined) to.end();
