@@ -22,8 +22,8 @@ await once(process.stdin, "data");
 const taken = turns.map(() => 0);
 let lastTakenAt = performance.now();
 let isWaiting = false;
-let isOver = false;
-process.stdin.once("data", () => (isOver = true));
+const end = new AbortController();
+process.stdin.once("data", () => end.abort());
 const watch = setInterval(() => {
   if (!isWaiting && performance.now() - lastTakenAt > QUIET_MS) {
     isWaiting = true;
@@ -32,7 +32,7 @@ const watch = setInterval(() => {
 }, 50);
 
 async function stream(turn, index) {
-  while (!isOver) {
+  while (!end.signal.aborted) {
     await turn.textDelta(PIECE);
     taken[index] += PIECE.length;
     lastTakenAt = performance.now();
