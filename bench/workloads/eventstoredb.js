@@ -16,7 +16,7 @@ const TURNS = 100;
 const TURN = { deltas: 2_000, characters: 16_000 };
 /** Fewer for the client: each is an append, and takes a hundred times as long. */
 const BARE_DELTAS = 200;
-const CATCH_UP = { events: 200_000, batch: 100, bytes: 200 };
+const CATCH_UP = { events: 50_000, batch: 100, bytes: 200 };
 const PACED = { deltas: 500, perSecond: 100, addedMs: 50 };
 
 const expectedContent = (deltas) => JSON.stringify([{ kind: "text", text: deltas.join("") }]);

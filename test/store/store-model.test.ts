@@ -402,13 +402,13 @@ describe.each([1, 2])("the store equals the naive model, with %i store(s) on one
     } finally {
       await node.close();
     }
-  });
+  }, 180_000);
 
   const server = realServer();
   if (server === undefined) {
     it.skip(`on a real EventStoreDB server (${NO_REAL_SERVER})`, () => {});
   } else {
-    it("on a real EventStoreDB server", () => checkRandomHistories(onServer(server), stores, 12));
+    it("on a real EventStoreDB server", () => checkRandomHistories(onServer(server), stores, 12), 300_000);
   }
 });
 
