@@ -21,7 +21,7 @@ import manyTurns from "./workloads/many-turns.js";
 import oneTurn from "./workloads/one-turn.js";
 import startUp from "./workloads/start-up.js";
 
-const WORKLOADS = [oneTurn, manyTurns, reads, rebuild, startUp, autopsy, findSplice, eventstoredb];
+const WORKLOADS = [oneTurn, manyTurns, reads, rebuild, eventstoredb, startUp, autopsy, findSplice];
 
 function readArguments() {
   const { values } = parseArgs({
@@ -52,7 +52,8 @@ function quick(workload) {
 
 /** `one-turn` is all its cases, `one-turn:size=16 KB:durability=power` those with both parameters. */
 function chosenWorkloads(all, only) {
-  if (only === undefined) return all;
+  // Without a server there is nothing to measure on one.
+  if (only === undefined) return all.filter(({ cases }) => cases.length > 0);
   const chosen = only.map((wanted) => {
     const [name, ...words] = wanted.split(":");
     const workload = all.find((known) => known.name === name);
@@ -60,6 +61,7 @@ function chosenWorkloads(all, only) {
       const known = all.map((each) => each.name).join(", ");
       throw new Error(`There is no workload "${name}"; known are ${known}.`);
     }
+    if (workload.cases.length === 0) throw new Error(workload.why ?? `${name} has nothing to measure here.`);
     const cases = workload.cases.filter(({ parameters }) =>
       words.every((word) => Object.entries(parameters).some(([key, value]) => word === `${key}=${value}`)),
     );

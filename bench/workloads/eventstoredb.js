@@ -221,4 +221,7 @@ function report(results) {
 const cases =
   SERVER === undefined ? [] : Object.keys(MEASURES).map((measure) => ({ parameters: { measure } }));
 
-export default { name: "eventstoredb", rounds: 3, cases, quickCases: [], run, report };
+/** Why there are no cases. */
+const why = "eventstoredb needs a server: set TURNLOG_TEST_ESDB to its connection string.";
+
+export default { name: "eventstoredb", rounds: 3, cases, quickCases: [], why, run, report };
