@@ -1,13 +1,15 @@
 /**
  * Measures turnlog beside what a user would pick instead, in one run on this machine:
  *
- *   npm run bench -- [--only NAME[:PARAMETER=VALUE…]]… [--rounds N] [--quick] [--json] [--save FILE] [--dir FOLDER]
+ *   npm run bench -- [--only NAME[:PARAMETER=VALUE…]]… [--rounds N] [--quick] [--json] [--save FILE]
+ *     [--update docs/performance.md] [--dir FOLDER]
  *
  * Absolute times are this machine's and this minute's; the ratios within one run are what counts. Exits 1 where a
  * result was wrong, 2 for wrong usage. docs/performance.md says how each figure is taken.
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { putIntoPage } from "./harness/page.js";
 import { runRounds } from "./harness/rounds.js";
 import { INSTALL_PEERS } from "./harness/peers.js";
 import { benchFolder, versions } from "./harness/surroundings.js";
@@ -31,6 +33,7 @@ function readArguments() {
       quick: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       save: { type: "string" },
+      update: { type: "string" },
       dir: { type: "string" },
     },
   });
@@ -111,7 +114,10 @@ async function main() {
       const { text, targets } = workload.report(results);
       record.workloads.push({ name: workload.name, results, targets });
       if (process.stderr.isTTY) process.stderr.write("\r\u001b[2K");
-      if (!options.json) process.stdout.write(`${text}\n${withBlankLine(targetTable(targets))}`);
+      const tables = `${text}\n${withBlankLine(targetTable(targets))}`;
+      if (!options.json) process.stdout.write(tables);
+      if (options.update !== undefined)
+        putIntoPage(options.update, workload.name, `${tables}\n${describe(record)}`);
     }
   } catch (error) {
     process.stderr.write(`\nbench: ${error.message}\n`);

@@ -30,8 +30,7 @@ function inChild(task) {
     child.on("error", reject);
     child.on("close", (code, signal) => {
       if (code === 0 && figures !== undefined) resolve(figures);
-      else
-        reject(new Error(`${task.workload} ${JSON.stringify(task.parameters)} ended with ${signal ?? code}`));
+      else reject(new Error(`${describe(task)} ended with ${signal ?? code}:\n${told}`));
     });
   });
 }

@@ -1,7 +1,7 @@
 /** What the figures depend on, printed with them; and the folder that the stores are made in. */
 import { mkdirSync, readFileSync, rmdirSync, statfsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { cpus, release, tmpdir, totalmem, type } from "node:os";
+import { cpus, loadavg, release, tmpdir, totalmem, type } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DatabaseSync } from "@photostructure/sqlite";
@@ -50,6 +50,7 @@ export function versions() {
     ...peerVersions(),
     system: `${type()} ${release()}`,
     processor: `${cpus().length} × ${cpus()[0]?.model.trim() ?? "unknown"}`,
+    "load at the start": loadavg()[0].toFixed(1),
     memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
   };
 }

@@ -26,8 +26,8 @@ const WAYS = {
 /** Strings as a store meets them: flat, and not the same object. @param wide with a character beyond Latin-1 */
 function contents(characters, wide) {
   const growing = new GrowingContent();
-  let previous = growing.append((wide ? "→" : "") + modelDeltas(1, 1, characters)[0]);
-  let next = growing.append("one more");
+  let previous = growing.text((wide ? "→" : "") + modelDeltas(1, 1, characters)[0]);
+  let next = growing.text("one more");
   previous = JSON.parse(JSON.stringify(previous));
   next = JSON.parse(JSON.stringify(next));
   return { previous, next, n: previous.length - TAIL.length };

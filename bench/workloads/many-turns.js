@@ -9,8 +9,8 @@ import { checkAnswers, storeFolder, warmUp } from "../harness/streaming.js";
 import { report } from "./many-turns-report.js";
 
 const TURN = { deltas: 2000, characters: 16_000, toolCalls: 4 };
-/** Paced, a whole turn would take 40 s: its middle 300 deltas stand for it, with what came before in one piece. */
-const PACED_DELTAS = 300;
+/** Paced, a whole turn would take 40 s: its middle 200 deltas stand for it, with what came before in one piece. */
+const PACED_DELTAS = 200;
 /** So they do where a closed loop would take minutes. */
 const SHORT_DELTAS = 100;
 const DELTAS_PER_SECOND = 50;

@@ -23,12 +23,12 @@ const WARM_UP = { deltas: 500, characters: 4000, toolCalls: 4 };
  * at that size.
  */
 const CANDIDATES = [
-  { candidate: "update-per-delta", durabilities: ["process", "power"], turns: [5, 1] },
+  { candidate: "update-per-delta", durabilities: ["process", "power"], turns: [4, 1] },
   { candidate: "turn-writer", durabilities: ["process", "power"], turns: [30, 10], warmUpTurns: 8 },
-  { candidate: "awaited-updates", durabilities: ["process", "power"], turns: [10, 2] },
+  { candidate: "awaited-updates", durabilities: ["process", "power"], turns: [8, 2] },
   { candidate: "jsonl-append", durabilities: ["process", "power"], turns: [30, 10], warmUpTurns: 8 },
-  { candidate: "full-content-events", durabilities: ["process", "power"], turns: [5, 1] },
-  { candidate: "node-event-storage", durabilities: ["process", "power"], turns: [10, 2] },
+  { candidate: "full-content-events", durabilities: ["process", "power"], turns: [4, 1] },
+  { candidate: "node-event-storage", durabilities: ["process", "power"], turns: [4, 1] },
   { candidate: "langgraph-per-step", durabilities: ["process", "power"], turns: [10, 5] },
   { candidate: "langgraph-per-delta", durabilities: ["process"], turns: [1], rounds: 1 },
   { candidate: "emmett", durabilities: ["power"], turns: [1, 1], rounds: 1 },
