@@ -98,9 +98,8 @@ export async function makeSessions(path, { sessionEvents, sessions }) {
     await Promise.all(names.map((name) => store.saveMessage(name, "user", "A short question?")));
   }
   let deltas = 0;
-  for (let turns = 0; ; turns++) {
-    const { revision } = await store.readSession("long").catch(() => ({ revision: -1 }));
-    if (revision + 1 >= sessionEvents) break;
+  const before = await store.log.head();
+  for (let turns = 0; (await store.log.head()) - before < sessionEvents; turns++) {
     for (let turn = 0; turn < Math.min(50, sessionEvents / 100); turn++)
       deltas += await streamTurn(store, "long", turns * 50 + turn);
   }
