@@ -116,7 +116,7 @@ async function main() {
       if (process.stderr.isTTY) process.stderr.write("\r\u001b[2K");
       const tables = `${text}\n${withBlankLine(targetTable(targets))}`;
       if (!options.json) process.stdout.write(tables);
-      if (options.update !== undefined)
+      if (options.update !== undefined && results.length > 0)
         putIntoPage(options.update, workload.name, `${tables}\n${describe(record)}`);
     }
   } catch (error) {
