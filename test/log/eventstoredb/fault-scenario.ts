@@ -95,6 +95,7 @@ export class Writer {
 /** Collects what a subscription tells, and waits for it. */
 export class Follower {
   readonly events: RecordedEvent[] = [];
+  readonly checkpoints: number[] = [];
   caughtUp = 0;
   error: unknown;
   readonly #waiting = new Set<() => void>();
@@ -104,6 +105,7 @@ export class Follower {
     this.#subscription = log.subscribe(options).subscribe({
       next: (signal: LogSignal) => {
         if (signal.kind === "event") this.events.push(signal.event);
+        else if (signal.kind === "checkpoint") this.checkpoints.push(signal.position);
         else this.caughtUp += 1;
         this.#check();
       },
