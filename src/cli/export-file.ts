@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, stat, unlink } from "node:fs/promises";
 import { InvalidInputError, StoreError } from "../errors.ts";
 import type { ExportedSoFar } from "../forensics/transfer.ts";
 
@@ -25,6 +25,10 @@ export async function exportToFile(
   path: string,
   linesFrom: (soFar: ExportedSoFar | undefined) => AsyncIterable<string>,
 ): Promise<ExportedFile> {
+  const wasThere = await stat(path).then(
+    () => true,
+    () => false,
+  );
   const file = await openExport(path);
   try {
     const soFar = await readSoFar(path, file);
@@ -33,6 +37,10 @@ export async function exportToFile(
     // The header and the end are no events.
     const others = soFar === undefined ? 2 : 1;
     return { file: path, exported: lines - others, alreadyThere };
+  } catch (error) {
+    // Of an export that came to nothing, nothing is left behind.
+    if (!wasThere && (await file.stat()).size === 0) await unlink(path);
+    throw error;
   } finally {
     await file.close();
   }

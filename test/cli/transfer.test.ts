@@ -114,6 +114,11 @@ describe("turnlog export and import", () => {
         [["import", store, "--store", none], 1, /Line 1 of the export is damaged/],
         [["export", "--store", none], 3, /There is no store/],
         [["export", "--session", "none", "--store", store], 3, /no session "none"/],
+        [
+          ["export", "--session", "none", "--out", beside("x.jsonl"), "--store", store],
+          3,
+          /no session "none"/,
+        ],
         [["copy", none, empty], 3, /There is no store/],
         [["copy", store, none, "--session", "none"], 3, /no session "none"/],
         [["export", "--out", store, "--store", store], 2, /is no export; it was not overwritten/],
