@@ -51,6 +51,11 @@ export class PositionCursor {
     return this.#after;
   }
 
+  /** True where the last page ended with the newest event that there was. */
+  get isAtHead(): boolean {
+    return this.#after >= this.#state.highestPosition;
+  }
+
   /**
    * The events of the next window, perhaps none; undefined at the log's end. Inside a transaction, after `sync`.
    * @throws {DamageError} `damaged-row`

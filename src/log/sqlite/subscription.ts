@@ -21,6 +21,8 @@ export function subscription(source: SubscriptionSource, options: SubscribeOptio
   return new Observable<LogSignal>((subscriber) => {
     source.checkOpen();
     const cursor = source.openCursor(options.after ?? -1, options.streamPrefix ?? "");
+    const { batchMs = 0 } = options;
+    const isPatient = batchMs > 0;
     let isCaughtUp = false;
     let failedAttempts = 0;
     let scheduled: NodeJS.Immediate | undefined;
@@ -33,11 +35,14 @@ export function subscription(source: SubscriptionSource, options: SubscribeOptio
       scheduled = undefined;
       const page = readPage();
       if (page === undefined) return;
+      const { isAtHead } = cursor;
       for (const event of page) {
         if (subscriber.closed) return;
         subscriber.next({ kind: "event", event });
       }
-      if (!subscriber.closed) schedule();
+      // Beside a busy writer there is an event more each time: a patient follower leaves it to the next look.
+      const mayWait = isPatient && isCaughtUp && isAtHead;
+      if (!subscriber.closed && !mayWait) schedule();
     };
     const readPage = (): RecordedEvent[] | undefined => {
       let page: RecordedEvent[] | undefined;
@@ -64,10 +69,7 @@ export function subscription(source: SubscriptionSource, options: SubscribeOptio
       // Whatever is scheduled already will see it.
       if (scheduled === undefined && retry === undefined && isCaughtUp) deliverPage();
     };
-    const endWatching =
-      options.batchMs === undefined || options.batchMs === 0
-        ? source.onChange(onChange)
-        : lookEvery(options.batchMs, onChange);
+    const endWatching = isPatient ? lookEvery(batchMs, onChange) : source.onChange(onChange);
     schedule();
     return () => {
       endWatching();

@@ -55,6 +55,20 @@ export function subscribeContract(suite: ContractSuite): void {
       await endsWithOneCaughtUp(run, collector, 0);
     });
 
+    suite.test("a follower in no hurry gets the same, also beside a writer that never rests", async (run) => {
+      await run.append("s", 100);
+      const patient = run.collect({ batchMs: 20 });
+      const selecting = run.collect({ batchMs: 20, streamPrefix: "s1" });
+      await Promise.all([patient.untilCaughtUp(), selecting.untilCaughtUp()]);
+      await writeForAWhile(run, [run.log], 40);
+      const event = run.event();
+      await run.append("s1", [event]);
+      await Promise.all([patient.untilEvent(event), selecting.untilEvent(event)]);
+      sameEvents(patient.events, await gather(run.log.readAll()), "all that was delivered");
+      sameEvents(selecting.events, await gather(run.log.readAll({ streamPrefix: "s1" })), "the selection");
+      assert.deepEqual([patient.caughtUp.length, selecting.caughtUp.length], [1, 1]);
+    });
+
     suite.test("selects streams by prefix, in the catch-up and live", async (run) => {
       const streams = ["chat-1", "other-1", "chat-2", "Chat-1"];
       const appendAll = async (): Promise<void> => {
