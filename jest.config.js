@@ -19,6 +19,9 @@ export default {
     ],
   },
   maxWorkers: 2,
+  // A worker keeps something of each file that it has run; the last ones would be collecting garbage.
+  workerIdleMemoryLimit: "1GB",
+  testSequencer: "<rootDir>/test/slowest-first.js",
   // Far above what any test takes: a machine may be busy with other things, and a hang is found all the same.
   testTimeout: 300_000,
 };
