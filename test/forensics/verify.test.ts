@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import { describe, expect, it } from "@jest/globals";
 import { contentChecksum } from "../../src/events/content-checksum.ts";
 import { checkSource } from "../../src/forensics/verify-check.ts";
@@ -389,6 +390,26 @@ describe("verifying a file", () => {
       );
       expect(report.damagedSessions).toEqual(["long"]);
       expect(report).toMatchObject({ events: whole.events - 64, lostEvents: 64, sessions: 3 });
+    }));
+
+  it("finds JSON that is none behind a checksum that is right", () =>
+    withClosedFile(async (path) => {
+      const database = new Database(path);
+      const where = "WHERE first_revision = 64 AND count >= 64";
+      const columns = "first_revision, first_position, last_position, count";
+      const place = database.prepare(`SELECT ${columns} FROM packed ${where}`).get()?.join(" ") ?? "";
+      const payload = Buffer.from('[{"nobody":"closes it"');
+      // As docs/decisions and the row's own code have it: over the place, the encoding, the stream, then the payload.
+      const crc = crc32(payload, crc32(`packed ${place} 1 conversation-long`));
+      database
+        .prepare(`UPDATE packed SET encoding = 1, payload = ?, crc = ? ${where}`)
+        .run(Uint8Array.from(payload), crc);
+      database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+      database.close();
+      const report = await verifyStore(path);
+      expect(report.findings[0]).toMatchObject({ code: "damaged-row", stream: "conversation-long" });
+      expect(report.findings[0]?.message).toMatch(/JSON/);
+      expect(report).toMatchObject({ lostEvents: 64, damagedSessions: ["long"] });
     }));
 
   it("finds again in an older copy of the page what a damaged row has lost", () =>

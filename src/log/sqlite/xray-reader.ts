@@ -295,7 +295,7 @@ export class XrayReader {
     const whose = stream === undefined ? "" : ` of stream "${stream}"`;
     this.#report({
       code: "damaged-row",
-      message: `Page ${image.page}: the row of table ${cell.kind}${whose}, which says that it holds positions ${first} to ${last}, is not what its checksum says.`,
+      message: `Page ${image.page}: the row of table ${cell.kind}${whose}, which says that it holds positions ${first} to ${last}, is damaged: it is not what its checksum says, or holds JSON that is none.`,
       page: image.page,
       firstPosition: first,
       lastPosition: last,
