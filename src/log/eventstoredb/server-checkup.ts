@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
 import { TurnlogError } from "../../errors.ts";
 import type { JsonObject } from "../event-log.ts";
 import { type ConnectionSettings, parseConnectionSettings } from "./connection-settings.ts";
@@ -15,6 +16,8 @@ import { decodeEvent, jsonMessage } from "./wire-event.ts";
 const CHECKUP_STREAM = "turnlog-doctor";
 const KEEP_ONE: JsonObject = { $maxCount: 1 };
 const ROUNDS = 9;
+const CONNECTION_ATTEMPTS = 3;
+const PAUSE_MS = 200;
 /** The first version that tells subscribers when they have caught up. */
 const OLDEST_VERSION = [23, 10] as const;
 /** Views, heartbeats and `5m-ago` compare clocks; below this nobody notices. */
@@ -135,10 +138,18 @@ class Checkup {
   }
 
   async #connect(): ReturnType<Check> {
-    const start = performance.now();
-    await this.#connection.serverVersion(this.#patience.attemptMs);
-    const ms = rounded(performance.now() - start);
-    return { isGood: true, text: `${this.#settings.serverName} answers (${ms} ms)`, details: { ms } };
+    // A first connection may fail for a reason that is gone a moment later; all other checks stand on this one.
+    for (let attempt = 1; ; attempt++) {
+      const start = performance.now();
+      try {
+        await this.#connection.serverVersion(this.#patience.attemptMs);
+        const ms = rounded(performance.now() - start);
+        return { isGood: true, text: `${this.#settings.serverName} answers (${ms} ms)`, details: { ms } };
+      } catch (failure) {
+        if (attempt >= CONNECTION_ATTEMPTS || failureKind(failure) !== "transient") throw failure;
+        await pause(PAUSE_MS);
+      }
+    }
   }
 
   async #version(): ReturnType<Check> {
