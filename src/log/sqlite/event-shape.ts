@@ -1,6 +1,7 @@
 import { InvalidInputError } from "../../errors.ts";
 import type { JsonObject, JsonValue, NewEvent } from "../event-log.ts";
 import type { Leaf } from "./column.ts";
+import { knownShapeDescription, knownShapeNumber } from "./known-shapes.ts";
 
 /**
  * Taking an event apart into its shape (type and key structure, shared by thousands of events) and its leaves.
@@ -19,8 +20,8 @@ export type ShapeNode =
 /** One for each type and key structure: compare by identity. */
 export interface EventShape {
   readonly type: string;
-  /** JSON of its description: `[type, skeleton of data, skeleton of metadata]`. */
-  readonly description: string;
+  /** JSON by which a row names it: its number, else its description `[type, skeleton of data, skeleton of metadata]`. */
+  readonly reference: string;
   readonly data: ShapeNode;
   readonly metadata: ShapeNode;
   /** For each leaf, in order: is it JSON text? */
@@ -94,8 +95,17 @@ function sizeOf(leaves: readonly Leaf[]): number {
   return size;
 }
 
+export type ShapeDescription = readonly [type: string, data: Skeleton, metadata: Skeleton];
+
+/** The shape with this number. @throws {Error} where this version knows none. */
+export function shapeOfNumber(number: number): EventShape {
+  const description = knownShapeDescription(number);
+  if (description === undefined) throw new Error(`the shape ${number} is not known to this version`);
+  return shapes.get(description) ?? shapeOf(JSON.parse(description) as ShapeDescription);
+}
+
 /** The shape of a description, the same object for the same description while it is in use. */
-export function shapeOf(description: readonly [string, Skeleton, Skeleton]): EventShape {
+export function shapeOf(description: ShapeDescription): EventShape {
   const text = JSON.stringify(description);
   const known = shapes.get(text);
   if (known !== undefined) return known;
@@ -107,7 +117,7 @@ export function shapeOf(description: readonly [string, Skeleton, Skeleton]): Eve
   const [type, data, metadata] = description;
   const shape: EventShape = {
     type,
-    description: text,
+    reference: String(knownShapeNumber(text) ?? text),
     data: nodeOf(data, textLeaves),
     metadata: nodeOf(metadata, textLeaves),
     textLeaves,

@@ -8,6 +8,9 @@ interface IndexedRow {
   live: number;
 }
 
+/** Keys of rows, both inclusive. */
+export type KeyRange = readonly [first: number, last: number];
+
 interface HotStream {
   /** Live events, in order of revision, and the row of each. */
   events: StoredEvent[];
@@ -118,24 +121,33 @@ export class HotIndex {
     return undefined;
   }
 
-  /** Notes that a stream's events up to `revision` are packed. Gives the keys of rows that hold nothing else. */
-  markPacked(name: string, revision: number): number[] {
+  /**
+   * Notes that a stream's events up to `revision` are packed. Gives the ranges of keys between which no row holds
+   * anything else any more: one range for a stream that was alone, a range a row where others are in between.
+   */
+  markPacked(name: string, revision: number): KeyRange[] {
     const stream = this.#streams.get(name);
     if (stream === undefined) return [];
     const firstAbove = stream.events.findIndex((event) => event.revision > revision);
     const count = firstAbove === -1 ? stream.events.length : firstAbove;
-    const spent: number[] = [];
+    const spent: IndexedRow[] = [];
     for (const row of stream.rows.slice(0, count)) {
       row.live -= 1;
-      if (row.live === 0) spent.push(row.position);
+      if (row.live === 0) spent.push(row);
     }
     if (count === stream.events.length) this.#streams.delete(name);
     else {
       stream.events = stream.events.slice(count);
       stream.rows = stream.rows.slice(count);
     }
-    for (const position of spent) this.#remove(position);
-    return spent;
+    const ranges: KeyRange[] = [];
+    // From behind, so that what is removed moves no row that is still to be.
+    for (let index = spent.length - 1; index >= 0; index--) {
+      const [first, last] = this.#removeSpentAround(spent[index]?.position ?? 0);
+      ranges.push([first, last]);
+      while (index > 0 && (spent[index - 1]?.position ?? 0) >= first) index--;
+    }
+    return ranges;
   }
 
   #isLive(event: StoredEvent): boolean {
@@ -143,13 +155,21 @@ export class HotIndex {
     return oldest !== undefined && event.revision >= oldest.revision;
   }
 
-  #remove(position: number): void {
-    const index = this.#rowIndexBefore(position);
-    const row = this.#rows[index];
-    if (row === undefined || row.position !== position) return;
-    this.#rows.splice(index, 1);
-    this.#events -= row.events.length;
-    this.#bytes -= row.bytes;
+  /** Removes a row that holds nothing any more, and those around it that do not either. */
+  #removeSpentAround(position: number): KeyRange {
+    const rows = this.#rows;
+    let first = this.#rowIndexBefore(position);
+    let last = first;
+    // Never a row that holds something: what is between these keys is deleted.
+    if (rows[first]?.live !== 0) return [position, position];
+    while (rows[first - 1]?.live === 0) first--;
+    while (rows[last + 1]?.live === 0) last++;
+    const removed = rows.splice(first, last - first + 1);
+    for (const row of removed) {
+      this.#events -= row.events.length;
+      this.#bytes -= row.bytes;
+    }
+    return [removed[0]?.position ?? position, removed.at(-1)?.position ?? position];
   }
 
   /** Index of the last row whose key is at or below `position`, 0 where there is none. */

@@ -79,7 +79,7 @@ export class LogTables {
     this.#replaceHot = database.prepare(
       "UPDATE hot SET count = ?, encoding = ?, crc = ?, payload = ? WHERE position = ?",
     );
-    this.#deleteHot = database.prepare("DELETE FROM hot WHERE position = ?");
+    this.#deleteHot = database.prepare("DELETE FROM hot WHERE position BETWEEN ? AND ?");
     this.#stream = database.prepare("SELECT id, head_revision, first_revision FROM streams WHERE name = ?");
     this.#insertStream = database.prepare(
       "INSERT INTO streams (name, head_revision, first_revision) VALUES (?, ?, ?) RETURNING id",
@@ -155,7 +155,12 @@ export class LogTables {
   }
 
   deleteHot(position: number): void {
-    this.#deleteHot.run(position);
+    this.#deleteHot.run(position, position);
+  }
+
+  /** Every hot row with a key between the two, inclusive. */
+  deleteHotBetween(first: number, last: number): void {
+    this.#deleteHot.run(first, last);
   }
 
   stream(name: string): StreamRow | undefined {

@@ -2,22 +2,33 @@ import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { JsonObject, JsonValue } from "../event-log.ts";
 import { type Leaf, decodeColumn, decodeIntegers, encodeColumn } from "./column.ts";
 import { type EventIds, decodeEventIds, encodeEventIds } from "./event-id-column.ts";
-import { type EventShape, type FlatEvent, type Skeleton, shapeOf } from "./event-shape.ts";
+import {
+  type EventShape,
+  type FlatEvent,
+  type ShapeDescription,
+  type Skeleton,
+  shapeOf,
+  shapeOfNumber,
+} from "./event-shape.ts";
 import { type ColumnSource, type ValueBuilder, valueBuilder } from "./value-builder.ts";
 
 /**
  * The packed record: a run of events, stored column by column, in hot and packed rows alike. Text in UTF-8. Its
- * first line is the JSON `[header, ids, shape of each event, [description of a shape, column, column, …], …]`;
- * each further line is the JSON text of a leaf that was not taken apart (JSON text has no raw line breaks), in
- * the order of shapes, leaves, events. In place of such a leaf's column stands the number of its lines.
+ * first line is the JSON `[header, ids, shape of each event, [a shape, column, column, …], …]`, a shape being its
+ * number among the known ones, else its description; each further line is the JSON text of a leaf that was not taken
+ * apart (JSON text has no raw line breaks), in the order of shapes, leaves, events. In place of such a leaf's column
+ * stands the number of its lines.
  *
  * This is stored for ever: a change needs a new encoding number.
  */
 
+/** The first encoding: every shape is described, and the header is an object. Read, no longer written. */
+const ENCODING_DESCRIBED = 1;
+const ENCODING_DESCRIBED_DEFLATED = 2;
 /** The encoding byte of a row. */
-export const ENCODING_COLUMNS = 1;
+export const ENCODING_COLUMNS = 3;
 /** The same, deflated (raw). */
-export const ENCODING_DEFLATED = 2;
+export const ENCODING_DEFLATED = 4;
 
 export interface EncodedRecord {
   readonly encoding: number;
@@ -53,6 +64,11 @@ export function encodeRecord(
 }
 
 function encodeText(header: JsonValue, events: readonly FlatEvent[]): string {
+  const [first] = events;
+  if (events.length === 1 && first !== undefined) {
+    const texts: string[] = [];
+    return textOfLines(header, events, 0, `,${encodeGroup(first.shape, events, texts)}`, texts);
+  }
   const groups = new Map<EventShape, FlatEvent[]>();
   const order: number[] = [];
   let lastShape: EventShape | undefined;
@@ -74,20 +90,31 @@ function encodeText(header: JsonValue, events: readonly FlatEvent[]): string {
     order.push(lastIndex);
   }
   const texts: string[] = [];
-  // Pieced together: most of a small record is what does not change from one to the next, and is JSON already.
-  let firstLine = `[${JSON.stringify(header)},${JSON.stringify(encodeEventIds(events))},${JSON.stringify(encodeColumn(order))}`;
-  for (const [shape, members] of groups) firstLine += `,${encodeGroup(shape, members, texts)}`;
-  firstLine += "]";
+  let encodedGroups = "";
+  for (const [shape, members] of groups) encodedGroups += `,${encodeGroup(shape, members, texts)}`;
+  return textOfLines(header, events, encodeColumn(order), encodedGroups, texts);
+}
+
+function textOfLines(
+  header: JsonValue,
+  events: readonly FlatEvent[],
+  order: JsonValue,
+  encodedGroups: string,
+  texts: readonly string[],
+): string {
+  const firstLine = `[${JSON.stringify(header)},${JSON.stringify(encodeEventIds(events))},${JSON.stringify(order)}${encodedGroups}]`;
   return texts.length === 0 ? firstLine : `${firstLine}\n${texts.join("\n")}`;
 }
 
 /** The JSON of a group; what is JSON text already is added to `texts`. */
 function encodeGroup(shape: EventShape, members: readonly FlatEvent[], texts: string[]): string {
-  let json = `[${shape.description}`;
+  let json = `[${shape.reference}`;
   const [only] = members;
   for (let leaf = 0; leaf < shape.textLeaves.length; leaf++) {
     if (members.length === 1 && shape.textLeaves[leaf] !== true) {
-      json += `,${JSON.stringify(only?.leaves[leaf] ?? null)}`;
+      const value = only?.leaves[leaf] ?? null;
+      // Numbers need no escaping, and are half of what there is.
+      json += typeof value === "number" ? `,${value}` : `,${JSON.stringify(value)}`;
       continue;
     }
     const values: Leaf[] = [];
@@ -224,8 +251,8 @@ function decodePlaces(encodedOrder: JsonValue, count: number, counts: number[]):
 }
 
 function textOf(encoding: number, bytes: Buffer): string {
-  if (encoding === ENCODING_COLUMNS) return bytes.toString("utf8");
-  if (encoding === ENCODING_DEFLATED)
+  if (encoding === ENCODING_COLUMNS || encoding === ENCODING_DESCRIBED) return bytes.toString("utf8");
+  if (encoding === ENCODING_DEFLATED || encoding === ENCODING_DESCRIBED_DEFLATED)
     return inflateRawSync(bytes, { maxOutputLength: MOST_INFLATED_BYTES }).toString("utf8");
   throw new Error(`the encoding ${encoding} is not known to this version`);
 }
@@ -237,9 +264,8 @@ function decodeGroup(
   firstLine: number,
 ): { group: DecodedGroup; nextLine: number } {
   if (!Array.isArray(encoded)) throw new Error("a shape's columns are no array");
-  const [description, ...encodedColumns] = encoded;
-  if (!isDescription(description)) throw new Error("a shape has no description");
-  const shape = shapeOf(description);
+  const [encodedShape, ...encodedColumns] = encoded;
+  const shape = decodeShape(encodedShape);
   if (encodedColumns.length !== shape.textLeaves.length)
     throw new Error("a shape has too few or too many columns");
   let line = firstLine;
@@ -255,7 +281,13 @@ function decodeGroup(
   return { group: { shape, columns }, nextLine: line };
 }
 
-function isDescription(value: JsonValue | undefined): value is [string, Skeleton, Skeleton] {
+function decodeShape(encoded: JsonValue | undefined): EventShape {
+  if (typeof encoded === "number") return shapeOfNumber(encoded);
+  if (!isDescription(encoded)) throw new Error("a shape has no description");
+  return shapeOf(encoded);
+}
+
+function isDescription(value: JsonValue | undefined): value is JsonValue & ShapeDescription {
   return (
     Array.isArray(value) &&
     value.length === 3 &&

@@ -107,8 +107,8 @@ export class Packer {
   }
 
   #dropSpent(stream: string, packedHead: number): void {
-    for (const position of this.#state.hot.markPacked(stream, packedHead)) {
-      this.#state.tables.deleteHot(position);
+    for (const [first, last] of this.#state.hot.markPacked(stream, packedHead)) {
+      this.#state.tables.deleteHotBetween(first, last);
       this.hasDroppedRows = true;
     }
   }

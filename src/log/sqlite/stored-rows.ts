@@ -1,9 +1,15 @@
 import { crc32 } from "node:zlib";
 import { DamageError } from "../../errors.ts";
-import type { JsonValue, RecordedEvent } from "../event-log.ts";
-import { type Column, decodeIntegers, encodeColumn } from "./column.ts";
+import type { RecordedEvent } from "../event-log.ts";
 import { type FlatEvent, unflattenEvent } from "./event-shape.ts";
 import { type DecodedRecord, decodeRecord, encodeRecord } from "./packed-record.ts";
+import {
+  type HotHeader,
+  decodeHotHeader,
+  decodePackedHeader,
+  encodeHotHeader,
+  encodePackedHeader,
+} from "./row-header.ts";
 
 /**
  * The rows of the tables `hot` and `packed`, to and from events. Every row carries a CRC-32 over all that it says;
@@ -49,26 +55,9 @@ export function recordedEventOf(event: StoredEvent): RecordedEvent {
 
 /** Encodes at least one event, all of one commit. `position`: the row's key, where it is not that of the first event. */
 export function encodeHotRow(events: readonly StoredEvent[], position = events[0]?.position ?? 0): HotRow {
-  const indexes = new Map<string, number>();
-  const streams: [string, number][] = [];
-  const streamIndexes: number[] = [];
-  for (const { stream, revision } of events) {
-    let index = indexes.get(stream);
-    if (index === undefined) {
-      index = streams.push([stream, revision]) - 1;
-      indexes.set(stream, index);
-    }
-    streamIndexes.push(index);
-  }
-  const header = {
-    streams,
-    stream: encodeColumn(streamIndexes),
-    position: encodeColumn(events.map((event) => event.position)),
-    recordedAt: events[0]?.recordedAt ?? 0,
-  };
   // A hot row lives for a moment: deflating it would cost more than it saves.
   const record = encodeRecord(
-    header,
+    encodeHotHeader(events, position),
     events.map((event) => event.flat),
     { deflate: false },
   );
@@ -81,17 +70,10 @@ export function decodeHotRow(row: HotRow): StoredEvent[] {
   try {
     if (hotRowCrc(row) !== row.crc) throw new Error("its checksum is wrong");
     const { header, record } = decodeRecord(row.encoding, row.payload, row.count);
-    return hotEvents(header, record);
+    return hotEvents(decodeHotHeader(header, row), record);
   } catch (error) {
     throw damagedRow("hot", row.position, row.position + row.count - 1, undefined, error);
   }
-}
-
-interface HotHeader {
-  streams: [string, number][];
-  stream: Column;
-  position: Column;
-  recordedAt: number;
 }
 
 const MOST_SHARED_NAMES = 20_000;
@@ -137,13 +119,11 @@ class LoadedHotEvent implements StoredEvent {
   }
 }
 
-function hotEvents(header: JsonValue, record: DecodedRecord): StoredEvent[] {
-  if (!isHotHeader(header)) throw new Error("its header is not that of a hot row");
+function hotEvents(header: HotHeader, record: DecodedRecord): StoredEvent[] {
   const row = { record, recordedAt: header.recordedAt };
-  const streamIndexes = decodeIntegers(header.stream, record.count);
-  const positions = decodeIntegers(header.position, record.count);
-  const names = header.streams.map(([name]) => sharedName(name));
-  const next = header.streams.map(([, firstRevision]) => firstRevision);
+  const { positions, streamIndexes } = header;
+  const names = header.names.map(sharedName);
+  const next = [...header.firstRevisions];
   return streamIndexes.map((streamIndex, index) => {
     const stream = names[streamIndex];
     const revision = next[streamIndex];
@@ -155,23 +135,13 @@ function hotEvents(header: JsonValue, record: DecodedRecord): StoredEvent[] {
   });
 }
 
-function isHotHeader(value: JsonValue): value is JsonValue & HotHeader {
-  return (
-    typeof value === "object" && value !== null && !Array.isArray(value) && Array.isArray(value["streams"])
-  );
-}
-
 /** Encodes at least one event of one stream, with gapless revisions. */
 export function encodePackedRow(events: readonly StoredEvent[]): PackedRow {
   const first = events[0];
   const last = events.at(-1);
   if (first === undefined || last === undefined) throw new RangeError("A packed row has at least one event.");
-  const header = {
-    position: encodeColumn(events.map((event) => event.position)),
-    recordedAt: encodeColumn(events.map((event) => event.recordedAt)),
-  };
   const record = encodeRecord(
-    header,
+    encodePackedHeader(events, first.position),
     events.map((event) => event.flat),
     { deflate: true },
   );
@@ -248,10 +218,7 @@ export function decodePackedRow(stream: string, row: PackedRow): PackedRun {
   try {
     if (packedRowCrc(stream, row) !== row.crc) throw new Error("its checksum is wrong");
     const { header, ...decoded } = decodeRecord(row.encoding, row.payload, row.count);
-    if (typeof header !== "object" || header === null || Array.isArray(header))
-      throw new Error("it has no header");
-    const positions = decodeIntegers(header["position"], row.count);
-    const recordedAt = decodeIntegers(header["recordedAt"], row.count);
+    const { positions, recordedAt } = decodePackedHeader(header, row);
     return new PackedRun(stream, row.firstRevision, positions, recordedAt, decoded);
   } catch (error) {
     throw damagedRow("packed", row.firstPosition, row.lastPosition, stream, error);

@@ -1,3 +1,4 @@
+import { crc32, deflateRawSync } from "node:zlib";
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { errorCode } from "../../../src/errors.ts";
@@ -167,6 +168,39 @@ describe("a packed row", () => {
         ),
       ).encoding,
     ).toBe(ENCODING_DEFLATED);
+  });
+});
+
+describe("rows of the first encoding", () => {
+  const described = (header: string): Uint8Array =>
+    Buffer.from(
+      `[${header},[["0f3a9c1e-77aa-8bcd-9e01-"],0,[0,1,1]],0,[["BranchesUpdated",{"messageId":0,"content":[[0,0,0]],"length":0},{"v":0,"writer":0,"n":0,"time":0,"cause":0}],257,[0,8,8],0,[2," Holi940"," Holi883"," Holi826"],[0,16,8],1,"a1b2c3d4e5f6a7b8c9d0",[0,1,1],[0,1764000000020,20],"delta"]]`,
+    );
+  const packed = described('{"position":[0,1000,1],"recordedAt":1764000000123}');
+
+  it("are read: hot", () => {
+    const header =
+      '{"streams":[["conversation-0",42],["conversation-1",42]],"stream":[2,0,1,0],"position":[0,1000,1],"recordedAt":1764000000123}';
+    const row = { position: 1_000, count: 3, encoding: 1, crc: 4_214_357_623, payload: described(header) };
+    const expected = storedEvents([1, 2, 3].map(delta), 2);
+    expect(decodeHotRow(row).map(recordedEventOf)).toEqual(expected.map(recordedEventOf));
+  });
+
+  const expectRead = (row: PackedRow): void => {
+    const expected = storedEvents([1, 2, 3].map(delta), 1);
+    const run = decodePackedRow("conversation-0", row);
+    expect(expected.map((_event, index) => run.recordedEvent(index))).toEqual(expected.map(recordedEventOf));
+  };
+  const place = { firstPosition: 1_000, lastPosition: 1_002, firstRevision: 42, count: 3 };
+
+  it("are read: packed", () => {
+    expectRead({ ...place, encoding: 1, crc: 3_348_235_802, payload: packed });
+  });
+
+  it("are read: deflated", () => {
+    const payload = deflateRawSync(packed);
+    const crc = crc32(payload, crc32("packed 42 1000 1002 3 2 conversation-0"));
+    expectRead({ ...place, encoding: 2, crc, payload });
   });
 });
 
