@@ -46,6 +46,8 @@ export interface MessageSource {
 export class MessageCollection {
   /** What is not in memory; undefined once everything is. */
   #source: MessageSource | undefined;
+  /** The newest messages that the source holds, as far as a page has asked for them: every turn asks again. */
+  #newestOfSource: FoldedMessage[] = [];
   /** The conversation as it stands, and with replaced messages in their places: only what is behind the source. */
   #current: FoldedMessage[] = [];
   #all: FoldedMessage[] = [];
@@ -116,13 +118,19 @@ export class MessageCollection {
     if (isAllNewer || this.#source === undefined) return newer;
     if (!range.isOldestFirst && newer.length >= range.limit) return newer;
     const limit = range.isOldestFirst ? range.limit : range.limit - newer.length;
-    const older = this.#source.page({
-      ...range,
-      limit,
-      before: before < 0 ? range.before : undefined,
-    });
-    const page = [...older.map((message) => this.#keep(message)), ...newer];
+    const older = this.#pageOfSource({ ...range, limit, before: before < 0 ? range.before : undefined });
+    const page = [...older, ...newer];
     return cutRange(page, 0, page.length, range);
+  }
+
+  #pageOfSource(range: MessageRange): FoldedMessage[] {
+    const { before, after, limit, isOldestFirst, includeReplaced } = range;
+    const isNewest = before === undefined && after === undefined && !isOldestFirst && !includeReplaced;
+    if (isNewest && Math.min(limit, this.#source?.count ?? 0) <= this.#newestOfSource.length)
+      return cutRange(this.#newestOfSource, 0, this.#newestOfSource.length, range);
+    const page = this.#source?.page(range).map((message) => this.#keep(message)) ?? [];
+    if (isNewest) this.#newestOfSource = page;
+    return page;
   }
 
   /**
@@ -166,6 +174,7 @@ export class MessageCollection {
 
   clear(): void {
     this.#source = undefined;
+    this.#newestOfSource = [];
     this.#current = [];
     this.#all = [];
     this.#byId.clear();
@@ -177,6 +186,7 @@ export class MessageCollection {
     if (source === undefined) return;
     const older = source.all().map((message) => this.#keep(message));
     this.#source = undefined;
+    this.#newestOfSource = [];
     this.#all = [...older, ...this.#all];
     this.#current = [...older.filter((message) => !message.replaced), ...this.#current];
     for (const message of older.toReversed()) {

@@ -1,3 +1,4 @@
+import { copyJson } from "./json-copy.ts";
 import type { Conversation } from "./conversation.ts";
 import { type StoredMessage, toStoredMessage } from "./stored-message.ts";
 
@@ -14,7 +15,7 @@ export function toSessionState(state: Conversation): SessionState {
   return {
     revision: state.revision,
     ...(state.title === undefined ? {} : { title: state.title }),
-    ...(state.metadata === undefined ? {} : { metadata: structuredClone(state.metadata) }),
+    ...(state.metadata === undefined ? {} : { metadata: copyJson(state.metadata) }),
     messages: state.messages.current().map(toStoredMessage),
   };
 }

@@ -1,6 +1,7 @@
 import { type StoredPart, type Usage, parseParts } from "../events/stored-part.ts";
 import type { Role, TurnError } from "../events/conversation-event.ts";
 import type { SplicedText } from "../events/text-splice.ts";
+import { copyJson } from "./json-copy.ts";
 
 /**
  * `saved`: complete from the start. `filling`: a bare stub that is being updated. `open`: its turn is being
@@ -72,10 +73,10 @@ export function toStoredMessage(message: FoldedMessage): StoredMessage {
     createdAt: new Date(message.createdAt),
     updatedAt: new Date(message.updatedAt),
   };
-  if (message.usage !== undefined) stored.usage = structuredClone(message.usage);
+  if (message.usage !== undefined) stored.usage = copyJson(message.usage);
   if (message.finishReason !== undefined) stored.finishReason = message.finishReason;
-  if (message.error !== undefined) stored.error = structuredClone(message.error);
-  if (message.metadata !== undefined) stored.metadata = structuredClone(message.metadata);
+  if (message.error !== undefined) stored.error = copyJson(message.error);
+  if (message.metadata !== undefined) stored.metadata = copyJson(message.metadata);
   if (message.externalId !== undefined) stored.externalId = message.externalId;
   if (message.replaced) stored.replaced = true;
   return stored;

@@ -1,3 +1,4 @@
+import { copyJson } from "../projections/json-copy.ts";
 import { Observable, type Subscription } from "rxjs";
 import { conversationStream } from "../events/conversation-event.ts";
 import { eventCodec } from "../events/event-codec.ts";
@@ -83,7 +84,7 @@ class WatchedSession {
       for (const each of messages)
         changes.push({ kind: "message", revision, message: toStoredMessage(each) });
     const { title, metadata } = this.#state;
-    if (session) changes.push({ kind: "session", revision, title, metadata: structuredClone(metadata) });
+    if (session) changes.push({ kind: "session", revision, title, metadata: copyJson(metadata) });
     return changes;
   }
 

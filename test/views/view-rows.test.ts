@@ -88,6 +88,35 @@ describe("a session's rows", () => {
     });
   });
 
+  it("give the newest page again without being read again, and the rest where more is asked for", async () => {
+    await withViews(async ({ store, views, project }) => {
+      for (let n = 0; n < 5; n++) await store.saveMessage("s", "user", `message ${n}`);
+      await project();
+      const messages = views.rows(1).load("s")?.conversation.messages;
+      const contents = (limit: number, before?: number): string[] | undefined =>
+        messages
+          ?.page({ limit, before, isOldestFirst: false, includeReplaced: false })
+          ?.map(({ content }) => content.toString());
+      expect(contents(3)).toEqual(["message 2", "message 3", "message 4"]);
+      views.write(() => views.database.exec("DROP TABLE messages_1"));
+      expect(contents(2)).toEqual(["message 3", "message 4"]);
+      expect(contents(3)).toEqual(["message 2", "message 3", "message 4"]);
+      expect(() => contents(4)).toThrow(StaleView);
+    });
+  });
+
+  it("give the newest page without what has been replaced, also after it was asked for", async () => {
+    await withViews(async ({ store, views, project }) => {
+      for (let n = 0; n < 3; n++) await store.saveMessage("s", "user", `message ${n}`);
+      await store.replaceMessages("s", [{ role: "user", content: "a summary" }]);
+      await project();
+      const messages = views.rows(1).load("s")?.conversation.messages;
+      const count = (includeReplaced: boolean): number | undefined =>
+        messages?.page({ limit: 4, isOldestFirst: false, includeReplaced })?.length;
+      expect([count(true), count(false), count(true)]).toEqual([4, 1, 4]);
+    });
+  });
+
   it("list sessions by the beginning of their id, whatever characters it is of", async () => {
     await withViews(async ({ log, store, views, project }) => {
       const ids = ["🦉-1", "🦉-2", "🦉x", "🦊-1", "e\u0301-1", "\u00e9-1", "%-1", "_-1"];
