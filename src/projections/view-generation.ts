@@ -1,18 +1,12 @@
 import type { Database, SqlValue, Statement } from "../log/sqlite/engine.ts";
 import { type Conversation, type UnendedTurn, emptyConversation } from "./conversation.ts";
-import { MessageCollection, type MessageRange, type MessageSource, StaleView } from "./message-collection.ts";
+import { MessageCollection, StaleView } from "./message-collection.ts";
 import { clearChanges } from "./conversation-changes.ts";
 import type { SessionInfo } from "./session-index.ts";
 import type { FoldedMessage } from "./stored-message.ts";
 import { sqlGuard } from "./view-errors.ts";
-import {
-  MESSAGE_COLUMNS,
-  SESSION_COLUMNS,
-  checkRow,
-  messageRow,
-  rowChecksum,
-  toMessage,
-} from "./view-row.ts";
+import { MESSAGE_COLUMNS, SESSION_COLUMNS, checkRow, messageRow, rowChecksum } from "./view-row.ts";
+import { ViewedMessages } from "./viewed-messages.ts";
 
 /** A conversation as it comes out of the views, with what saving it again needs. */
 export interface ViewedConversation {
@@ -91,7 +85,14 @@ export class ViewGeneration {
       missingForkEvents: saved.missingForkEvents,
       unendedTurns: new Map(saved.turns.map((turn) => [turn.turnId, turn])),
       messages: new MessageCollection(
-        this.#source(Number(session), Number(count), Number(nextPlace), () => conversation.revision),
+        new ViewedMessages({
+          sql: (text) => this.#sql(text),
+          places: this.#places,
+          session: Number(session),
+          count: Number(count),
+          nextPlace: Number(nextPlace),
+          revision: () => conversation.revision,
+        }),
       ),
     };
     if (saved.filling !== undefined) conversation.filling = conversation.messages.get(saved.filling);
@@ -100,67 +101,6 @@ export class ViewGeneration {
       session: Number(session),
       nextPlace: Number(nextPlace),
       savedRevision: Number(revision),
-    };
-  }
-
-  #source(session: number, count: number, nextPlace: number, revision: () => number): MessageSource {
-    // Behind what was read, not before it: another process may write between two statements, and a revision only
-    // rises. Rows that are not past the state now were not when they were read.
-    const check = (): void => {
-      const row = sqlGuard(() => this.#sql("SELECT revision FROM sessions_g WHERE session = ?").get(session));
-      if (row === undefined || Number(row[0]) > revision()) throw new StaleView();
-    };
-    const read = (where: string, ...parameters: SqlValue[]): FoldedMessage[] => {
-      const sql = `SELECT ${MESSAGE_COLUMNS}, crc FROM messages_g WHERE ${where}`;
-      const rows = sqlGuard(() => this.#sql(sql).all(...parameters));
-      check();
-      return rows.map((row) => {
-        const message = toMessage(row);
-        this.#places.set(message, Number(row[8]));
-        return message;
-      });
-    };
-    const place = (id: number | undefined): number | undefined => {
-      if (id === undefined) return undefined;
-      const sql = "SELECT place FROM messages_g WHERE id = ? AND session = ?";
-      const row = sqlGuard(() => this.#sql(sql).get(id, session));
-      return row === undefined ? undefined : Number(row[0]);
-    };
-    // Rows at or beyond the next place were appended after the conversation was loaded: it has them already.
-    return {
-      count,
-      byId: (id) => read("id = ? AND session = ? AND place < ?", id, session, nextPlace)[0],
-      byExternalId: (externalId) =>
-        read(
-          "session = ? AND external_id = ? AND place < ? ORDER BY id LIMIT 1",
-          session,
-          JSON.stringify(externalId),
-          nextPlace,
-        )[0],
-      newestOf: (roles) =>
-        roles
-          .flatMap((role) =>
-            read(
-              "session = ? AND role = ? AND NOT replaced AND place < ? ORDER BY place DESC LIMIT 1",
-              session,
-              role,
-              nextPlace,
-            ).map((message) => ({ message, at: place(message.id) ?? -1 })),
-          )
-          .toSorted((a, b) => b.at - a.at)[0]?.message,
-      page: ({ before, after, limit, isOldestFirst, includeReplaced }: MessageRange) => {
-        const order = isOldestFirst ? "ASC" : "DESC";
-        const kept = includeReplaced ? "" : "AND NOT replaced";
-        const rows = read(
-          `session = ? AND place > ? AND place < ? ${kept} ORDER BY place ${order} LIMIT ?`,
-          session,
-          place(after) ?? -1,
-          place(before) ?? nextPlace,
-          limit === Infinity ? -1 : limit,
-        );
-        return isOldestFirst ? rows : rows.toReversed();
-      },
-      all: () => read("session = ? AND place < ? ORDER BY place", session, nextPlace),
     };
   }
 

@@ -85,8 +85,6 @@ export function createGenerationIndexes(database: Database, generation: number):
       ON sessions_${generation} (session) WHERE has_unended;
     CREATE INDEX IF NOT EXISTS messages_${generation}_by_external_id
       ON messages_${generation} (session, external_id) WHERE external_id IS NOT NULL;
-    CREATE INDEX IF NOT EXISTS messages_${generation}_by_role
-      ON messages_${generation} (session, role, place) WHERE NOT replaced;
   `);
 }
 
