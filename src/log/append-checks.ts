@@ -64,15 +64,20 @@ function isObject(value: unknown): boolean {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** @throws {InvalidInputError} `invalid-stream-name`: names are well-formed UTF-16, 1 to 1,024 units, no control characters. */
-export function checkStreamName(stream: string): void {
-  const valid =
+/** Well-formed UTF-16, 1 to 1,024 units, no control characters. */
+export function isStreamName(stream: unknown): stream is string {
+  return (
     typeof stream === "string" &&
     stream.length > 0 &&
     stream.length <= LONGEST_STREAM_NAME &&
     !/[\u0000-\u001f\u007f-\u009f]/.test(stream) &&
-    !hasLoneSurrogate(stream);
-  if (valid) return;
+    !hasLoneSurrogate(stream)
+  );
+}
+
+/** @throws {InvalidInputError} `invalid-stream-name` */
+export function checkStreamName(stream: string): void {
+  if (isStreamName(stream)) return;
   throw new InvalidInputError(
     "invalid-stream-name",
     `A stream name is 1 to ${LONGEST_STREAM_NAME} characters without control characters or lone surrogates, not ${JSON.stringify(stream)}.`,

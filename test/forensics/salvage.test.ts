@@ -222,6 +222,29 @@ describe("a session with a hole", () => {
       },
     ));
 
+  it("keeps its events where its name is damaged into one that no stream can have, in table and index", () =>
+    withFile(
+      async (store) => {
+        for (let n = 0; n < 128; n++) await store.saveMessage("one", "user", `kept ${n}`);
+      },
+      async (path, to) => {
+        damageRows(path, "FALSE"); // Packed into pages that are the only copies.
+        const bytes = readFileSync(path);
+        const name = "conversation-one";
+        let places = 0;
+        for (let at = bytes.indexOf(name); at >= 0; at = bytes.indexOf(name, at + 1), places++)
+          bytes.fill(0, at + "conversatio".length, at + name.length);
+        expect(places).toBe(2);
+        writeFileSync(path, bytes);
+        await salvage(path, to);
+        await withStoreAt(to, async (store) => {
+          const texts = (await store.listMessages("one", { limit: 1000 })).map(({ content }) => content);
+          expect(texts).toEqual(Array.from({ length: 128 }, (_, n) => `kept ${n}`));
+        });
+        expect((await verifyStore(to)).findings).toEqual([]);
+      },
+    ));
+
   it("keeps its messages' ids where their reservation is lost", () =>
     withFile(
       async (store) => {

@@ -1,3 +1,4 @@
+import { isStreamName } from "../append-checks.ts";
 import type { RecordedEvent } from "../event-log.ts";
 import { recordedEventOf } from "./stored-rows.ts";
 import { type Cell, cellOffsets, indexCellAt, tableCellAt } from "./xray-cells.ts";
@@ -60,12 +61,14 @@ export class XrayNames {
 
   #takeStream(cell: Cell, image: PageImage): void {
     const name = textOf(cell, 1);
+    if (!isStreamName(name)) return; // Damaged. The index may have it still.
     this.#addName(cell.rowid, name);
     if (!this.#isLive(image) || this.rows.has(name)) return;
     this.rows.set(name, { headRevision: Number(cell.values[2]), firstRevision: Number(cell.values[3]) });
   }
 
   #addName(id: number, name: string): void {
+    if (!isStreamName(name)) return;
     const known = this.#ofStream.get(id);
     if (known === undefined) this.#ofStream.set(id, [name]);
     else if (!known.includes(name)) known.push(name);
