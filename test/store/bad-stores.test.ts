@@ -49,7 +49,8 @@ async function refuses(url: string, code: string, options = {}): Promise<void> {
   );
   expect(failure).toBeInstanceOf(TurnlogError);
   expect(failure).toMatchObject({ code, message: expect.stringMatching(/^[A-Z/].{20,}\.$/s) });
-  expect(readdirSync(folder).toSorted()).toEqual(files);
+  // Nothing is added. The files of a connection that was closed before may go: the driver ends it when it is collected.
+  expect(readdirSync(folder).filter((file) => !files.includes(file))).toEqual([]);
   if (before !== undefined) expect(readFileSync(path).equals(before)).toBe(true);
 }
 

@@ -130,41 +130,45 @@ describe("two processes that append", () => {
 
 describe("kill -9", () => {
   const rounds = isLong ? 300 : 10;
-  it(`at ${rounds} random moments, while packing and checkpoints go on, loses nothing that was acknowledged`, async () => {
-    const path = await newPath();
-    const streams = Array.from({ length: 20 }, (_, n) => `stream-${n}`);
-    // Large events, so that the WAL is long enough for checkpoints; small bounds, so that packing is always on.
-    const internals = { hotBounds: { rows: 50, events: 500, bytes: 1_000_000 }, packSpan: 2_000 };
-    let after = -1;
-    for (let round = 0; round < rounds; round++) {
-      const victim = new AppendingProcess({
-        path,
-        streams,
-        internals,
-        atOnce: 1 + (round % 20),
-        textBytes: round % 2 === 0 ? 20 : 9_000,
-      });
-      await victim.untilAcknowledged(1 + Math.floor(Math.random() * 1_500));
-      await victim.kill();
-      const log = await openSqliteEventLog(path);
-      await checkAcknowledged(log, victim.acknowledged, after);
-      const event: NewEvent = {
-        id: `ffffffff-0000-8000-8000-${round.toString(16).padStart(12, "0")}`,
-        type: "Survived",
-        data: round,
-        metadata: {},
-      };
-      expect(await log.append("survivor", [event], round === 0 ? "no-stream" : round - 1)).toMatchObject({
-        ok: true,
-      });
-      after = await log.head();
-      if (round % 10 === 9) await checkLogIntegrity(log);
-      await log.close();
-      expect(query(path, "PRAGMA quick_check")).toEqual([["ok"]]);
-    }
-    const packed = Number(query(path, "SELECT count(*) FROM packed")[0]?.[0]);
-    expect(packed).toBeGreaterThan(20);
-  });
+  it(
+    `at ${rounds} random moments, while packing and checkpoints go on, loses nothing that was acknowledged`,
+    async () => {
+      const path = await newPath();
+      const streams = Array.from({ length: 20 }, (_, n) => `stream-${n}`);
+      // Large events, so that the WAL is long enough for checkpoints; small bounds, so that packing is always on.
+      const internals = { hotBounds: { rows: 50, events: 500, bytes: 1_000_000 }, packSpan: 2_000 };
+      let after = -1;
+      for (let round = 0; round < rounds; round++) {
+        const victim = new AppendingProcess({
+          path,
+          streams,
+          internals,
+          atOnce: 1 + (round % 20),
+          textBytes: round % 2 === 0 ? 20 : 9_000,
+        });
+        await victim.untilAcknowledged(1 + Math.floor(Math.random() * 1_500));
+        await victim.kill();
+        const log = await openSqliteEventLog(path);
+        await checkAcknowledged(log, victim.acknowledged, after);
+        const event: NewEvent = {
+          id: `ffffffff-0000-8000-8000-${round.toString(16).padStart(12, "0")}`,
+          type: "Survived",
+          data: round,
+          metadata: {},
+        };
+        expect(await log.append("survivor", [event], round === 0 ? "no-stream" : round - 1)).toMatchObject({
+          ok: true,
+        });
+        after = await log.head();
+        if (round % 10 === 9) await checkLogIntegrity(log);
+        await log.close();
+        expect(query(path, "PRAGMA quick_check")).toEqual([["ok"]]);
+      }
+      const packed = Number(query(path, "SELECT count(*) FROM packed")[0]?.[0]);
+      expect(packed).toBeGreaterThan(20);
+    },
+    300_000 + rounds * 10_000,
+  );
 });
 
 describe("a process that exits", () => {

@@ -1,4 +1,5 @@
 // Reads the log at argv[2], or its stream argv[3], and prints how many events there were and the most memory it took, in MB.
+import { readFileSync } from "node:fs";
 import { openSqliteEventLog } from "../../../../dist/log/sqlite/sqlite-event-log.js";
 
 const log = await openSqliteEventLog(process.argv[2], { readOnly: true });
@@ -11,4 +12,6 @@ for await (const event of stream === undefined ? log.readAll() : log.readStream(
   events += 1;
 }
 await log.close();
-console.log(JSON.stringify({ events, megabytes: process.resourceUsage().maxRSS / 1024 }));
+// Not resourceUsage().maxRSS: that begins with what the parent had when it started this process.
+const [, kilobytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
+console.log(JSON.stringify({ events, megabytes: Number(kilobytes) / 1024 }));
