@@ -25,7 +25,7 @@ const WARM_UP = { deltas: 500, characters: 4000, toolCalls: 4 };
 const CANDIDATES = [
   { candidate: "update-per-delta", durabilities: ["process", "power"], turns: [4, 1] },
   { candidate: "turn-writer", durabilities: ["process", "power"], turns: [30, 10], warmUpTurns: 8 },
-  { candidate: "awaited-updates", durabilities: ["process", "power"], turns: [8, 2] },
+  { candidate: "awaited-updates", durabilities: ["process", "power"], turns: [8, 2], warmUpTurns: 8 },
   { candidate: "jsonl-append", durabilities: ["process", "power"], turns: [30, 10], warmUpTurns: 8 },
   { candidate: "full-content-events", durabilities: ["process", "power"], turns: [4, 1] },
   { candidate: "node-event-storage", durabilities: ["process", "power"], turns: [4, 1] },
