@@ -107,8 +107,9 @@ export class ViewedMessages implements MessageSource {
   }
 
   #read(where: string, ...parameters: SqlValue[]): FoldedMessage[] {
-    const statement = this.#loaded.sql(`SELECT ${MESSAGE_COLUMNS}, crc FROM messages_g WHERE ${where}`);
-    const rows = sqlGuard(() => statement.all(...parameters));
+    const text = `SELECT ${MESSAGE_COLUMNS}, crc FROM messages_g WHERE ${where}`;
+    // Preparing is guarded too: the table's own description may be damaged.
+    const rows = sqlGuard(() => this.#loaded.sql(text).all(...parameters));
     this.#check();
     return rows.map((row) => {
       const message = toMessage(row);

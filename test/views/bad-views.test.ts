@@ -114,6 +114,23 @@ describe("a views file that is damaged", () => {
         await overwrite(path, at, Uint8Array.of((bytes[at] ?? 0) ^ (1 << random(8))));
       },
     ],
+    [
+      "wrong in the description of its tables",
+      async (path) => {
+        const bytes = await readFile(path);
+        await overwrite(path, bytes.indexOf("role TEXT NOT NULL"), Buffer.from("rule"));
+      },
+    ],
+    [
+      "wrong in the flag of a replaced message",
+      async (path, random) => {
+        const database = new Database(path);
+        const flag = `UPDATE messages_1 SET replaced = 1 - replaced WHERE id = (SELECT id FROM messages_1 LIMIT 1 OFFSET ?)`;
+        database.prepare(flag).run(random(database.number("SELECT count(*) FROM messages_1")));
+        database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+        database.close();
+      },
+    ],
   ];
 
   it.each(damages)(
