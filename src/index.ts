@@ -104,7 +104,14 @@ export {
 export type * from "./log/event-log.ts";
 export { type ExpectedRevision, matchesExpectedRevision, retryRevision } from "./log/expected-revision.ts";
 export { appendBytes, checkAppend, checkStreamName } from "./log/append-checks.ts";
-export { checkReadAll, checkReadStream, checkSubscribe, checkTruncate } from "./log/read-checks.ts";
+export {
+  checkReadAll,
+  checkReadRuns,
+  checkReadStream,
+  checkSubscribe,
+  checkTruncate,
+} from "./log/read-checks.ts";
+export { readRuns } from "./log/event-runs.ts";
 export { openEventLog } from "./log/open-event-log.ts";
 export type * from "./events/conversation-event.ts";
 export type * from "./events/stored-part.ts";

@@ -86,6 +86,22 @@ export type LogSignal =
   | { readonly kind: "caught-up"; readonly position: number }
   | { readonly kind: "checkpoint"; readonly position: number };
 
+/** From where, and in pieces of about which size. */
+export interface ReadRunsOptions {
+  /** Events above this position. Default: from the start. */
+  after?: number;
+  /** About how many events a piece holds. Default: as it suits the engine. */
+  pieceEvents?: number;
+}
+
+/** Events as an engine has them at hand: each stream's in order, those of different streams in any. */
+export interface EventRuns {
+  /** Perhaps made on the way: not to be gone through twice. */
+  readonly runs: Iterable<readonly RecordedEvent[]>;
+  /** All events up to this position have been given, in this piece or before it; some above it may have been, too. */
+  readonly completeTo: number;
+}
+
 /** What one append may hold. */
 export interface EventLogLimits {
   /** Largest batch: bytes of UTF-8 of the JSON of its events' data and metadata (see `appendBytes`). */
@@ -131,6 +147,12 @@ export interface EventLog {
    * `invalid-read-options`.
    */
   readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent>;
+
+  /**
+   * As `readAll`, each event once, for readers that need the order of each stream only. Absent where an engine has
+   * nothing faster for them than `readAll`; `readRuns` of event-runs.ts reads any log so.
+   */
+  readRuns?(options?: ReadRunsOptions): AsyncIterable<EventRuns>;
 
   /**
    * Catches up, says so, then stays live, across processes. Nothing ever appears later below a delivered

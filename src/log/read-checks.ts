@@ -1,6 +1,6 @@
 import { InvalidInputError } from "../errors.ts";
 import { checkStreamName } from "./append-checks.ts";
-import type { ReadAllOptions, ReadStreamOptions, SubscribeOptions } from "./event-log.ts";
+import type { ReadAllOptions, ReadRunsOptions, ReadStreamOptions, SubscribeOptions } from "./event-log.ts";
 
 /** The part of the contract of reading and truncating that needs no storage, the same for every adapter. */
 
@@ -17,6 +17,12 @@ export function checkReadStream(stream: string, { from, direction, limit }: Read
 export function checkReadAll({ after, limit }: ReadAllOptions): void {
   checkWhole("after", after, -1);
   checkLimit(limit);
+}
+
+/** @throws {InvalidInputError} `invalid-read-options` */
+export function checkReadRuns({ after, pieceEvents }: ReadRunsOptions): void {
+  checkWhole("after", after, -1);
+  checkWhole("pieceEvents", pieceEvents, 1);
 }
 
 /** @throws {InvalidInputError} `invalid-read-options` */

@@ -1,6 +1,6 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { sessionOfStream } from "../events/conversation-event.ts";
-import type { EventLog, RecordedEvent } from "../log/event-log.ts";
+import { readRuns } from "../log/event-runs.ts";
 import { type GenerationRecord, FOLD_VERSION } from "./conversation-views.ts";
 import { isOfLog } from "./open-views.ts";
 import {
@@ -13,8 +13,8 @@ import {
 import { ViewWriter } from "./view-writer.ts";
 
 /** A batch is one transaction: long enough that a growing message is written seldom, short enough for memory. */
-const BATCH_EVENTS = 30_000;
-const MOST_UNITS = 8 * 1024 * 1024;
+const BATCH_EVENTS = 60_000;
+const MOST_UNITS = 12 * 1024 * 1024;
 const MOST_SESSIONS = 2000;
 const UNITS_HELD = 8 * 1024 * 1024;
 
@@ -92,65 +92,36 @@ export async function buildGeneration(
   const goal = until === "ceiling" ? ceiling : await log.head();
   const started = performance.now();
   let events = 0;
-  while (writer.position < goal) {
+  let written = 0;
+  const { batchEvents = BATCH_EVENTS } = options;
+  if (writer.position >= goal) return { position: writer.position, events, elapsedMs: 0 };
+  for await (const runs of readRuns(log, { after: writer.position, ...pieceOf(batchEvents) })) {
     checkNotAborted(run);
-    const batch = await takeBatch(log, writer, goal, options.batchEvents ?? BATCH_EVENTS);
-    events += batch.events;
-    const isWritten = await views.whileBusy(() => writer.flush("all", "building"));
-    if (!isWritten) throw rebuildLost(views.path);
-    options.onProgress?.(progressOf(batch, writer.position, events));
-    if (batch.events === 0) break; // The newest events were of streams that have been truncated since.
-    await nextTick();
+    events += writer.takeRuns(runs);
+    if (runs.completeTo >= goal) break;
+    if (events - written >= batchEvents || writer.pendingUnits >= MOST_UNITS) await write();
   }
+  await write();
   return { position: writer.position, events, elapsedMs: performance.now() - started };
 
-  function progressOf({ newest }: Batch, position: number, events: number): RebuildProgress {
+  async function write(): Promise<void> {
+    checkNotAborted(run);
+    const isWritten = await views.whileBusy(() => writer.flush("all", "building"));
+    if (!isWritten) throw rebuildLost(views.path);
+    written = events;
+    options.onProgress?.(progress());
+    await nextTick();
+  }
+
+  function progress(): RebuildProgress {
     const seconds = (performance.now() - started) / 1000;
-    const session = newest && sessionOfStream(newest.stream);
+    const { position, newestStream } = writer;
+    const session = newestStream && sessionOfStream(newestStream);
     return { phase: "building", position, ceiling, events, eventsPerSecond: events / seconds, session };
   }
 }
 
-interface Batch {
-  events: number;
-  newest: RecordedEvent | undefined;
-}
-
-/**
- * Folds up to a batch of events. By a subscription, which hands over page by page: awaiting each event would cost as
- * much as folding it.
- */
-function takeBatch(log: EventLog, writer: ViewWriter, goal: number, mostEvents: number): Promise<Batch> {
-  return new Promise((resolve, reject) => {
-    const batch: Batch = { events: 0, newest: undefined };
-    let isDone = false;
-    const subscription = log.subscribe({ after: writer.position }).subscribe({
-      next: (signal) => {
-        if (isDone) return;
-        try {
-          if (signal.kind === "caught-up") return done();
-          if (signal.kind !== "event") return;
-          writer.take(signal.event);
-          batch.events++;
-          batch.newest = signal.event;
-          const isFull = batch.events >= mostEvents || writer.pendingUnits >= MOST_UNITS;
-          if (isFull || signal.event.position >= goal) done();
-        } catch (error) {
-          end();
-          reject(error instanceof Error ? error : new Error(String(error)));
-        }
-      },
-      error: reject,
-    });
-    function done(): void {
-      end();
-      resolve(batch);
-    }
-
-    function end(): void {
-      isDone = true;
-      // It is not there yet while `subscribe` itself delivers.
-      queueMicrotask(() => subscription.unsubscribe());
-    }
-  });
+/** Batches that are smaller than what an engine gives at once are for tests of what happens between two. */
+function pieceOf(batchEvents: number): { pieceEvents?: number } {
+  return batchEvents < BATCH_EVENTS ? { pieceEvents: batchEvents } : {};
 }

@@ -1,6 +1,6 @@
 import { isStructural, sessionOfStream } from "../events/conversation-event.ts";
 import { eventCodec } from "../events/event-codec.ts";
-import type { RecordedEvent } from "../log/event-log.ts";
+import type { EventRuns, RecordedEvent } from "../log/event-log.ts";
 import { TurnlogError } from "../errors.ts";
 import { applyEvent, emptyConversation, skipEvent } from "./conversation.ts";
 import type { Checkpoint, ConversationViews } from "./conversation-views.ts";
@@ -47,11 +47,16 @@ export class ViewWriter {
   readonly #tracked = new Map<string, Tracked>();
   readonly #dirty = new Set<Tracked>();
   readonly #due = new Set<Tracked>();
+  /** Everything up to here has been folded. */
   #position: number;
+  /** Of the event there. */
   #newestEventId: string | undefined;
+  /** The newest event that has been folded: runs may be ahead of the position. */
+  #furthest: Checkpoint;
   #highest: Checkpoint;
   #checkpoint: Checkpoint;
   #pendingUnits = 0;
+  #newestStream: string | undefined;
 
   constructor(
     views: ConversationViews,
@@ -64,7 +69,7 @@ export class ViewWriter {
     this.#checkpoint = from.checkpoint;
     this.#position = from.checkpoint.position;
     this.#newestEventId = from.checkpoint.eventId;
-    this.#highest = from.highest;
+    this.#highest = this.#furthest = from.highest;
     this.#options = options;
   }
 
@@ -72,9 +77,14 @@ export class ViewWriter {
     return this.#rows.generation;
   }
 
-  /** The newest event that was taken. */
+  /** All events up to here have been taken. */
   get position(): number {
     return this.#position;
+  }
+
+  /** Of the event that was taken last. */
+  get newestStream(): string | undefined {
+    return this.#newestStream;
   }
 
   /** About how many UTF-16 units of text have been folded and not written. */
@@ -103,11 +113,44 @@ export class ViewWriter {
   /** Folds an event, in memory. Events that the rows have seen already are skipped. */
   take(event: RecordedEvent): void {
     if (event.position <= this.#position) return;
+    this.#takeAny(event);
+    this.#position = event.position;
+    this.#newestEventId = event.id;
+  }
+
+  /** Folds events of which only those of one stream are in order. Returns how many. */
+  takeRuns({ runs, completeTo }: EventRuns): number {
+    let newest: RecordedEvent | undefined;
+    let furthest: RecordedEvent | undefined;
+    let count = 0;
+    for (const events of runs) {
+      count += events.length;
+      for (const event of events) {
+        this.#takeAny(event);
+        const { position } = event;
+        if (position > (furthest?.position ?? -1)) furthest = event;
+        if (position <= completeTo && position > (newest?.position ?? -1)) newest = event;
+      }
+    }
+    if (furthest !== undefined && furthest.position > this.#furthest.position)
+      this.#furthest = { position: furthest.position, eventId: furthest.id };
+    // What was given with an earlier piece may be nearer to where everything is complete.
+    if (this.#furthest.position <= completeTo) this.#moveTo(this.#furthest);
+    else if (newest !== undefined) this.#moveTo({ position: newest.position, eventId: newest.id });
+    return count;
+  }
+
+  #moveTo({ position, eventId }: Checkpoint): void {
+    if (position <= this.#position) return;
+    this.#position = position;
+    this.#newestEventId = eventId;
+  }
+
+  #takeAny(event: RecordedEvent): void {
+    this.#newestStream = event.stream;
     this.#pendingUnits += unitsOf(event.data);
     const tracked = this.#tracked.get(event.stream) ?? this.#track(event.stream);
     if (tracked !== undefined) this.#fold(tracked, event);
-    this.#position = event.position;
-    this.#newestEventId = event.id;
   }
 
   #fold(tracked: Tracked, event: RecordedEvent): void {
@@ -179,7 +222,8 @@ export class ViewWriter {
     mostSessions = Infinity,
   ): boolean {
     const sessions = first(which === "all" ? this.#dirty : this.#due, mostSessions);
-    const highest = sessions.length > 0 ? this.#newest : this.#highest;
+    if (this.#position > this.#furthest.position) this.#furthest = this.#newest;
+    const highest = sessions.length > 0 ? this.#furthest : this.#highest;
     const checkpoint = this.#earliestUnsaved(new Set(sessions));
     const isInService = this.#views.write(() => {
       const record = this.#views.records().find(({ generation }) => generation === this.generation);

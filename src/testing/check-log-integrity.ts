@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import type { EventLog, RecordedEvent } from "../log/event-log.ts";
+import type { EventLog, ReadRunsOptions, RecordedEvent } from "../log/event-log.ts";
+import { readRuns } from "../log/event-runs.ts";
 
 /**
  * Reads the whole log in every way the port offers and demands that the ways agree: positions rise, revisions
@@ -12,6 +13,11 @@ export async function checkLogIntegrity(log: EventLog): Promise<void> {
   const all = await gather(log.readAll());
   checkOrder(all);
   assert.equal(await log.head(), all.at(-1)?.position ?? -1, "head() is not the newest event's position");
+  const middle = all[all.length >> 1]?.position ?? -1;
+  for (const options of [{}, { pieceEvents: 7 }, { after: middle, pieceEvents: 1 }]) {
+    const expected = all.filter(({ position }) => position > (options.after ?? -1));
+    sameEvents(await gatherRuns(log, options), expected, "readRuns against readAll");
+  }
   for (const [stream, expected] of byStream(all)) {
     checkRevisions(stream, expected);
     sameEvents(await gather(log.readStream(stream)), expected, `readStream("${stream}") against readAll`);
@@ -25,6 +31,35 @@ export async function gather(events: AsyncIterable<RecordedEvent>): Promise<Reco
   const gathered: RecordedEvent[] = [];
   for await (const event of events) gathered.push(event);
   return gathered;
+}
+
+/**
+ * All that reading by runs gives, in order of position. Demands that each stream's events come in order, each once, and
+ * that a position is not called complete before everything up to it has come.
+ */
+export async function gatherRuns(
+  log: EventLog,
+  options: ReadRunsOptions = {},
+  beforeEach?: () => Promise<unknown>,
+): Promise<RecordedEvent[]> {
+  const gathered: RecordedEvent[] = [];
+  const heads = new Map<string, number>();
+  let complete = options.after ?? -1;
+  for await (const { runs, completeTo } of readRuns(log, options)) {
+    assert(completeTo > complete, `a piece is complete to ${completeTo}, the one before it to ${complete}`);
+    for (const event of [...runs].flat()) {
+      const { stream, revision, position } = event;
+      const which = `revision ${revision} of stream "${stream}"`;
+      assert(position > complete, `${which} has position ${position}, which was complete before`);
+      const head = heads.get(stream);
+      assert(head === undefined || revision === head + 1, `${which} comes after revision ${head}`);
+      heads.set(stream, revision);
+      gathered.push(event);
+    }
+    complete = completeTo;
+    await beforeEach?.();
+  }
+  return gathered.toSorted((a, b) => a.position - b.position);
 }
 
 export function byStream(events: readonly RecordedEvent[]): Map<string, RecordedEvent[]> {

@@ -20,11 +20,12 @@ export interface LogState {
 /** Where a packed row lies, without its payload. */
 export interface PackedPlace {
   readonly firstPosition: number;
+  readonly lastPosition: number;
   readonly stream: string;
 }
 
 const PACKED_COLUMNS = "first_position, last_position, first_revision, count, encoding, crc, payload";
-const PLACE = `SELECT p.first_position, s.name
+const PLACE = `SELECT p.first_position, p.last_position, s.name
   FROM packed p LEFT JOIN streams s ON s.id = p.stream_id`;
 
 /** Every statement that reads or writes the tables; nothing of what they mean. */
@@ -245,5 +246,11 @@ function packedRowOf(row: Row | undefined): PackedRow | undefined {
 }
 
 function placeOf(row: Row): PackedPlace {
-  return { firstPosition: Number(row[0]), stream: row[1] === null ? "" : String(row[1]) };
+  const [firstPosition, lastPosition, stream] = row;
+  // "" where a damaged file has lost the name: no stream has that.
+  return {
+    firstPosition: Number(firstPosition),
+    lastPosition: Number(lastPosition),
+    stream: typeof stream === "string" ? stream : "",
+  };
 }

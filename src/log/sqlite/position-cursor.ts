@@ -83,7 +83,7 @@ export class PositionCursor {
     }
     this.#carry(runs);
     this.#window = Math.min(LARGEST_WINDOW, this.#window * 2);
-    this.#after = isHole ? this.#endOfHole(last, head) : last;
+    this.#after = isHole ? endOfHole(this.#state, last, head) : last;
     return slots.filter((event) => event !== undefined);
   }
 
@@ -139,13 +139,13 @@ export class PositionCursor {
       if (units <= CARRIED_UNITS) this.#carried.push(loaded);
     }
   }
+}
 
-  /** Truncation leaves holes of any length, which are not walked through window by window. */
-  #endOfHole(last: number, head: number): number {
-    const nextHot = this.#state.hot.nextPosition(last) ?? Infinity;
-    const nextPacked = this.#state.tables.nextPlace(last) ?? Infinity;
-    return Math.min(head, Math.max(last, Math.min(nextHot, nextPacked) - 1));
-  }
+/** Truncation leaves holes of any length, which are not walked through window by window: where the next event is. */
+export function endOfHole(state: CommittedState, last: number, head: number): number {
+  const nextHot = state.hot.nextPosition(last) ?? Infinity;
+  const nextPacked = state.tables.nextPlace(last) ?? Infinity;
+  return Math.min(head, Math.max(last, Math.min(nextHot, nextPacked) - 1));
 }
 
 /** Puts the run's events of the window into their places; returns how many places were empty. */

@@ -1,5 +1,5 @@
 import { StoreError, errorCode } from "../../errors.ts";
-import type { RecordedEvent } from "../event-log.ts";
+import type { ReadRunsOptions, RecordedEvent } from "../event-log.ts";
 import { retryWhileBusy } from "./busy-retry.ts";
 import { giveBackFreePages } from "./free-space.ts";
 import { FairQueue } from "./fair-queue.ts";
@@ -11,6 +11,7 @@ import { isBusy, toStoreError } from "./engine.ts";
 import type { OpenedDatabase } from "./open-database.ts";
 import { type HotBounds, Packer } from "./packing.ts";
 import { PositionCursor } from "./position-cursor.ts";
+import { RunCursor } from "./run-cursor.ts";
 import { type Fdatasync, PowerSync } from "./power-sync.ts";
 import { rewriteFile } from "./rewrite-file.ts";
 import type { SubscriptionSource } from "./subscription.ts";
@@ -100,6 +101,10 @@ export class SharedLog implements SubscriptionSource {
 
   openCursor(after: number, streamPrefix: string, sizeHint = Infinity): PositionCursor {
     return new PositionCursor(this.state, after, streamPrefix, sizeHint);
+  }
+
+  openRunCursor(options: ReadRunsOptions): RunCursor {
+    return new RunCursor(this.state, options);
   }
 
   readPage(cursor: PositionCursor): RecordedEvent[] | undefined {

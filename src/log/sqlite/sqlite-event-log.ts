@@ -7,16 +7,24 @@ import type {
   AppendResult,
   EventLog,
   EventLogLimits,
+  EventRuns,
   LogSignal,
   NewEvent,
   ReadAllOptions,
+  ReadRunsOptions,
   ReadStreamOptions,
   RecordedEvent,
   SubscribeOptions,
 } from "../event-log.ts";
 import type { ExpectedRevision } from "../expected-revision.ts";
 import { pagedIterable } from "../paged-iterable.ts";
-import { checkReadAll, checkReadStream, checkSubscribe, checkTruncate } from "../read-checks.ts";
+import {
+  checkReadAll,
+  checkReadRuns,
+  checkReadStream,
+  checkSubscribe,
+  checkTruncate,
+} from "../read-checks.ts";
 import type { AppendRequest } from "./append-commit.ts";
 import { flattenEvent } from "./event-shape.ts";
 import { openReadOnly, openWritable } from "./open-database.ts";
@@ -183,6 +191,17 @@ class SqliteEventLog implements EventLog {
         return wanted;
       };
     });
+  }
+
+  async *readRuns(options: ReadRunsOptions = {}): AsyncGenerator<EventRuns> {
+    checkReadRuns(options);
+    const cursor = this.#log.openRunCursor(options);
+    for (;;) {
+      this.#checkOpen();
+      const page = await this.#log.read(this.#busyTimeoutMs, () => cursor.nextPage());
+      if (page === undefined) return;
+      yield page;
+    }
   }
 
   subscribe(options: SubscribeOptions = {}): Observable<LogSignal> {

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { setImmediate as nextTick } from "node:timers/promises";
 import type { EventLog, RecordedEvent } from "../../log/event-log.ts";
-import { checkRevisions, checkWhole, gather, sameEvents } from "../check-log-integrity.ts";
+import {
+  byStream,
+  checkRevisions,
+  checkWhole,
+  gather,
+  gatherRuns,
+  sameEvents,
+} from "../check-log-integrity.ts";
 import type { ContractSuite } from "./contract-suite.ts";
 
 /** Above every page size that small events may have. */
@@ -71,6 +78,37 @@ export function concurrentReadContract(suite: ContractSuite): void {
       checkWhole(all);
       for (const followed of await Promise.all(followers))
         sameEvents(followed, all, "a reader that followed");
+    });
+
+    suite.test("reading by runs misses and doubles nothing under concurrent writers", async (run) => {
+      const handles = run.canReopen ? [run.log, await run.reopen()] : [run.log];
+      const writing = { left: 12 };
+      const write = async (stream: string, log: EventLog): Promise<void> => {
+        for (let written = 0; written < 100; written += 2)
+          await Promise.all([run.append(stream, 1, "any", log), run.append(stream, 1, "any", log)]);
+        writing.left -= 1;
+      };
+      const read = async (log: EventLog, pieceEvents: number): Promise<void> => {
+        do {
+          const events = await gatherRuns(log, { pieceEvents }, nextTick);
+          checkRuns(events);
+          await nextTick();
+        } while (writing.left > 0);
+      };
+      // What each stream has is gapless from its beginning, so that what is missing can only be at its end.
+      const checkRuns = (events: readonly RecordedEvent[]): void => {
+        for (const [stream, ofStream] of byStream(events)) {
+          assert.equal(ofStream[0]?.revision, 0, `readRuns lacks the beginning of stream "${stream}"`);
+          checkRevisions(stream, ofStream);
+        }
+      };
+      await Promise.all([
+        ...Array.from({ length: writing.left }, (_, index) =>
+          write(`s${index}`, handles[index % handles.length] ?? run.log),
+        ),
+        ...handles.map((log, index) => read(log, index === 0 ? 5 : 200)),
+      ]);
+      sameEvents(await gatherRuns(run.log), await gather(run.log.readAll()), "readRuns against readAll");
     });
 
     suite.test("a stream read while it grows has no gaps", async (run) => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { ReadAllOptions, ReadStreamOptions, RecordedEvent } from "../../log/event-log.ts";
-import { checkWhole, gather, sameEvents } from "../check-log-integrity.ts";
+import { checkWhole, gather, gatherRuns, sameEvents } from "../check-log-integrity.ts";
 import type { ContractSuite } from "./contract-suite.ts";
 import type { IsolatedRun } from "./isolated-run.ts";
 
@@ -86,6 +86,7 @@ function readAllContract(suite: ContractSuite): void {
     suite.test("of an empty log is empty", async (run) => {
       assert.deepEqual(await gather(run.log.readAll()), []);
       assert.deepEqual(await gather(run.log.readAll({ after: -1, limit: 5, streamPrefix: "s" })), []);
+      assert.deepEqual(await gatherRuns(run.log), []);
       assert.equal(await run.log.head(), -1);
     });
 
@@ -117,6 +118,20 @@ function readAllContract(suite: ContractSuite): void {
       await run.append(stream, 3);
       await assert.rejects(gather(run.log.readAll(options)), { code: "invalid-read-options" });
     });
+
+    suite.table(
+      "refuses to read by runs from no position, or in pieces of no size",
+      [
+        ["a position below -1", { after: -2 }],
+        ["half a position", { after: 0.5 }],
+        ["pieces of nothing", { pieceEvents: 0 }],
+        ["half an event", { pieceEvents: 1.5 }],
+      ],
+      async (run, options, stream) => {
+        await run.append(stream, 3);
+        await assert.rejects(gatherRuns(run.log, options), { code: "invalid-read-options" });
+      },
+    );
 
     suite.test("selects streams by the beginning of their name, to the letter", async (run) => {
       const streams = [
