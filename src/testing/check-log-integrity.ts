@@ -14,7 +14,8 @@ export async function checkLogIntegrity(log: EventLog): Promise<void> {
   checkOrder(all);
   assert.equal(await log.head(), all.at(-1)?.position ?? -1, "head() is not the newest event's position");
   const middle = all[all.length >> 1]?.position ?? -1;
-  for (const options of [{}, { pieceEvents: 7 }, { after: middle, pieceEvents: 1 }]) {
+  const pieceEvents = 1 + (all.length >> 5);
+  for (const options of [{}, { pieceEvents }, { after: middle, pieceEvents: 2 * pieceEvents }]) {
     const expected = all.filter(({ position }) => position > (options.after ?? -1));
     sameEvents(await gatherRuns(log, options), expected, "readRuns against readAll");
   }
