@@ -132,6 +132,7 @@ async function run(parameters, folder) {
 }
 
 const cases = [
+  { parameters: { sessionEvents: 100, sessions: 1 } },
   { parameters: { sessionEvents: 10_000, sessions: 1 } },
   { parameters: { sessionEvents: 1_000_000, sessions: 1 } },
   { parameters: { sessionEvents: 10_000, sessions: 1000 } },
