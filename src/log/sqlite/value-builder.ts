@@ -53,16 +53,16 @@ function nextColumn(columns: readonly ColumnSource[], cursor: { leaf: number }):
 class PlainBuilder implements ValueBuilder {
   readonly same: boolean;
   readonly #value: Leaf;
-  readonly #values: readonly Leaf[];
+  readonly values: readonly Leaf[];
 
   constructor(column: ColumnSource) {
     this.same = column.same;
     this.#value = column.same ? column.value : null;
-    this.#values = column.same ? [] : column.values;
+    this.values = column.same ? [] : column.values;
   }
 
   build(rank: number): JsonValue {
-    return this.same ? this.#value : (this.#values[rank] ?? null);
+    return this.same ? this.#value : (this.values[rank] ?? null);
   }
 }
 
@@ -91,34 +91,51 @@ class ArrayBuilder implements ValueBuilder {
   }
 
   build(rank: number): JsonValue {
-    const value: JsonValue[] = [];
-    for (const item of this.#items) value.push(item.build(rank));
-    return value;
+    // An array that grows takes room for sixteen items first, and splices and marks have three or two.
+    const [first, second, third] = this.#items;
+    switch (this.#items.length) {
+      case 1:
+        return [first?.build(rank) ?? null];
+      case 2:
+        return [first?.build(rank) ?? null, second?.build(rank) ?? null];
+      case 3:
+        return [first?.build(rank) ?? null, second?.build(rank) ?? null, third?.build(rank) ?? null];
+      default:
+        return this.#items.map((item) => item.build(rank));
+    }
   }
+}
+
+/** A key whose value is not the same in all events. */
+interface Varying {
+  readonly key: string;
+  /** Of each event, where they stand in a column as they are. */
+  readonly values: readonly Leaf[] | undefined;
+  readonly builder: ValueBuilder;
 }
 
 class ObjectBuilder implements ValueBuilder {
   readonly #template: JsonObject = {};
-  readonly #varyingKeys: string[] = [];
-  readonly #varying: ValueBuilder[] = [];
+  readonly #varying: Varying[] = [];
 
   constructor(keys: readonly string[], items: readonly ValueBuilder[]) {
-    items.forEach((item, index) => {
+    items.forEach((builder, index) => {
       const key = keys[index] ?? "";
       // Every key gets its place here: the order of keys is the template's.
-      this.#template[key] = isConstant(item) ? item.build(0) : null;
-      if (isConstant(item)) return;
-      this.#varyingKeys.push(key);
-      this.#varying.push(item);
+      this.#template[key] = isConstant(builder) ? builder.build(0) : null;
+      if (isConstant(builder)) return;
+      this.#varying.push({
+        key,
+        values: builder instanceof PlainBuilder ? builder.values : undefined,
+        builder,
+      });
     });
   }
 
   build(rank: number): JsonValue {
     const value: JsonObject = { ...this.#template };
-    const keys = this.#varyingKeys;
-    for (let index = 0; index < keys.length; index++) {
-      value[keys[index] ?? ""] = this.#varying[index]?.build(rank) ?? null;
-    }
+    for (const { key, values, builder } of this.#varying)
+      value[key] = values === undefined ? builder.build(rank) : (values[rank] ?? null);
     return value;
   }
 }
