@@ -245,6 +245,29 @@ describe("a session with a hole", () => {
       },
     ));
 
+  it("makes no second session of a name that is damaged in the table and whole in the index", () =>
+    withFile(
+      async (store) => {
+        for (let n = 0; n < 128; n++) await store.saveMessage("one", "user", `kept ${n}`);
+      },
+      async (path, to) => {
+        damageRows(path, "FALSE");
+        const database = new Database(path);
+        const page = database.number("SELECT rootpage FROM sqlite_schema WHERE name = 'streams'") - 1;
+        database.close();
+        const bytes = readFileSync(path);
+        const at = bytes.indexOf("conversation-one", page * 4096);
+        expect(Math.floor(at / 4096)).toBe(page);
+        bytes.write("two", at + "conversation-".length);
+        writeFileSync(path, bytes);
+        expect(await salvage(path, to)).toMatchObject({ losses: [], lostEvents: 0, sessions: 1 });
+        await withStoreAt(to, async (store) => {
+          expect((await store.listSessions()).map(({ id }) => id)).toEqual(["one"]);
+          expect(await store.countMessages("one")).toBe(128);
+        });
+      },
+    ));
+
   it("keeps its messages' ids where their reservation is lost", () =>
     withFile(
       async (store) => {

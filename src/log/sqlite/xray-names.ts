@@ -7,13 +7,21 @@ import type { PageImage, PageImages } from "./xray-pages.ts";
 
 const UNREADABLE = (): undefined => undefined;
 
+/** What the table of streams says of one, beside its name. */
+interface NameRow {
+  /** Its number, by which packed rows name it. */
+  readonly id: number;
+  readonly firstRevision: number;
+  readonly headRevision: number;
+}
+
 /**
  * What the small tables say: streams' names and bounds, the log's id, its highest position. No checksum covers them, so
  * a name counts only where a row's checksum confirms it.
  */
 export class XrayNames {
   /** By name, as the newest copy has it. */
-  readonly rows = new Map<string, { firstRevision: number; headRevision: number }>();
+  readonly rows = new Map<string, NameRow>();
   logId: string | undefined;
   highestPosition = -1;
   readonly #isLive: (image: PageImage) => boolean;
@@ -64,7 +72,11 @@ export class XrayNames {
     if (!isStreamName(name)) return; // Damaged. The index may have it still.
     this.#addName(cell.rowid, name);
     if (!this.#isLive(image) || this.rows.has(name)) return;
-    this.rows.set(name, { headRevision: Number(cell.values[2]), firstRevision: Number(cell.values[3]) });
+    this.rows.set(name, {
+      id: cell.rowid,
+      headRevision: Number(cell.values[2]),
+      firstRevision: Number(cell.values[3]),
+    });
   }
 
   #addName(id: number, name: string): void {

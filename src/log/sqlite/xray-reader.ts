@@ -96,7 +96,14 @@ export class XrayReader {
     this.#adoptOrphans();
     // No checksum covers these rows, and every event takes a position.
     for (const [name, row] of this.#names.rows)
-      if (row.headRevision <= this.highestPosition) this.#stream(name).row = row;
+      if (row.headRevision <= this.highestPosition)
+        this.#stream(this.#confirmedName(name, row.id)).row ??= row;
+  }
+
+  /** The index may have the name as its rows' checksums confirm it, where the table has another in its place. */
+  #confirmedName(name: string, streamId: number): string {
+    if (this.streams.has(name)) return name;
+    return this.#names.ofStream(streamId).find((other) => this.streams.has(other)) ?? name;
   }
 
   /** False where something in it is not what it should be, or it is no page of a table or index. */
