@@ -1,16 +1,6 @@
 import type { RecordedEvent } from "../event-log.ts";
 import { type StoredEvent, recordedEventOf } from "./stored-rows.ts";
 
-/** Something in the file that cannot be read. What it says of itself may be part of the damage. */
-export interface XrayDamage {
-  readonly code: "damaged-row" | "damaged-page" | "nameless-row";
-  readonly message: string;
-  readonly page: number;
-  readonly firstPosition?: number;
-  readonly lastPosition?: number;
-  readonly stream?: string;
-}
-
 /** A run of one stream's events with gapless revisions, from one row. */
 export interface XraySegment {
   readonly firstRevision: number;

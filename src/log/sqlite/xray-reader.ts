@@ -15,7 +15,8 @@ import {
   isInteriorOfTable,
   tableCellAt,
 } from "./xray-cells.ts";
-import { type XrayDamage, XrayStream } from "./xray-index.ts";
+import { type XrayDamage, XrayDamages } from "./xray-damages.ts";
+import { XrayStream } from "./xray-index.ts";
 import { XrayNames } from "./xray-names.ts";
 import {
   PAGE_BYTES,
@@ -37,14 +38,12 @@ interface Orphan {
 
 const EMPTY_PAGE = Buffer.alloc(PAGE_BYTES);
 
-/** What is remembered of damage: a file of noise has no end of it. */
-const MOST_DAMAGES = 10_000;
 const MOST_ORPHANS = 10_000;
 
 /** Goes through all copies of all pages and gathers the rows that their checksums prove. */
 export class XrayReader {
   readonly streams = new Map<string, XrayStream>();
-  readonly damages: XrayDamage[] = [];
+  readonly #damages = new XrayDamages();
   readonly #images: PageImages;
   readonly #names: XrayNames;
   readonly #free: ReadonlySet<number>;
@@ -64,6 +63,10 @@ export class XrayReader {
     this.#namesIn = namesIn;
     this.#free = freePages(images);
     this.#names = new XrayNames((image) => this.#isLive(image));
+  }
+
+  get damages(): readonly XrayDamage[] {
+    return this.#damages.found;
   }
 
   get logId(): string | undefined {
@@ -126,14 +129,18 @@ export class XrayReader {
       if (taken === undefined) unreadable += 1;
       if (taken !== true) isSound = false;
     }
-    if (unreadable > 0) this.#reportPage(image);
+    if (unreadable > 0 && this.#isLive(image)) this.#damages.page(image.page);
     return isSound;
   }
 
   /** Looks for rows at every byte of a page that does not say where they are. */
   #search(image: PageImage): void {
     const page = this.#images.bytes(image);
-    if (page.equals(EMPTY_PAGE)) return this.#reportEmpty(image);
+    if (page.equals(EMPTY_PAGE)) {
+      // SQLite writes every page that it has asked for.
+      if (this.#isLive(image) && !mayBeEmpty(image.page)) this.#damages.emptyPage(image.page);
+      return;
+    }
     for (let offset = 0; offset < PAGE_BYTES; offset++) this.#takeCell(page, image, offset, false);
   }
 
@@ -263,7 +270,8 @@ export class XrayReader {
         }
         hopeless.set(streamId, failures + 1);
       }
-      if (this.#names.ofStream(streamId).length === 0 && this.#isLive(image)) this.#reportOrphan(row, image);
+      if (this.#names.ofStream(streamId).length === 0 && this.#isLive(image))
+        this.#damages.orphan(row, image.page);
     }
   }
 
@@ -287,56 +295,13 @@ export class XrayReader {
     return newest && this.#images.bytes(newest);
   };
 
-  #report(damage: XrayDamage): void {
-    if (this.damages.length < MOST_DAMAGES) this.damages.push(damage);
-  }
-
   #reportCell(page: Buffer, image: PageImage, offset: number): void {
     const cell =
       tableCellAt(page, offset, this.#reader(image)) ?? tableCellAt(page, offset, this.#newestReader);
-    if (cell === undefined) return;
-    const row = cell.kind === "hot" ? hotRowOf(cell) : packedRowOf(cell);
-    const first = "position" in row ? row.position : row.firstPosition;
-    const last = "position" in row ? row.position + row.count - 1 : row.lastPosition;
-    const [stream] = cell.kind === "packed" ? this.#names.ofStream(Number(cell.values[1])) : [];
-    const whose = stream === undefined ? "" : ` of stream "${stream}"`;
-    this.#report({
-      code: "damaged-row",
-      message: `Page ${image.page}: the row of table ${cell.kind}${whose}, which says that it holds positions ${first} to ${last}, is damaged: it is not what its checksum says, or holds JSON that is none.`,
-      page: image.page,
-      firstPosition: first,
-      lastPosition: last,
-      ...(stream === undefined ? {} : { stream }),
-    });
-  }
-
-  #reportPage(image: PageImage): void {
-    if (!this.#isLive(image)) return;
-    this.#report({
-      code: "damaged-page",
-      message: `Page ${image.page} holds rows that cannot be read: it is damaged.`,
-      page: image.page,
-    });
-  }
-
-  /** SQLite writes every page that it has asked for. */
-  #reportEmpty(image: PageImage): void {
-    if (!this.#isLive(image) || mayBeEmpty(image.page)) return;
-    this.#report({
-      code: "damaged-page",
-      message: `Page ${image.page} is nothing but zeros, and nothing says that it is free.`,
-      page: image.page,
-    });
-  }
-
-  #reportOrphan({ firstPosition, lastPosition, count }: PackedRow, { page }: PageImage): void {
-    this.#report({
-      code: "nameless-row",
-      message: `Page ${page}: nothing says which stream the row of ${count} events at positions ${firstPosition} to ${lastPosition} belongs to, or it is damaged.`,
-      page,
-      firstPosition,
-      lastPosition,
-    });
+    if (cell?.kind === "hot") this.#damages.hotRow(hotRowOf(cell), image.page);
+    if (cell?.kind !== "packed") return;
+    const [stream] = this.#names.ofStream(Number(cell.values[1]));
+    this.#damages.packedRow(packedRowOf(cell), stream, image.page);
   }
 }
 

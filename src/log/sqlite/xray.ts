@@ -4,11 +4,13 @@ import type { RecordedEvent } from "../event-log.ts";
 import { Database } from "./engine.ts";
 import { isLogOpen } from "./shared-logs.ts";
 import { resolveStorePath, storeNotFound } from "./store-path.ts";
-import { type XrayDamage, type XrayStream, eventsByPosition } from "./xray-index.ts";
+import type { XrayDamage } from "./xray-damages.ts";
+import { type XrayStream, eventsByPosition } from "./xray-index.ts";
 import { PageImages } from "./xray-pages.ts";
 import { XrayReader } from "./xray-reader.ts";
 
-export type { RevisionRange, XrayDamage, XrayStream } from "./xray-index.ts";
+export type { XrayDamage } from "./xray-damages.ts";
+export type { RevisionRange, XrayStream } from "./xray-index.ts";
 
 export interface XrayOptions {
   /** Streams that an event names: a row whose own stream's name is lost may belong to one of them. */
