@@ -1,13 +1,20 @@
+import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
+import type { RecordedEvent } from "../../src/log/event-log.ts";
+import { Database } from "../../src/log/sqlite/engine.ts";
 import { MemoryEventLog } from "../../src/log/memory-event-log.ts";
 import { type ConversationViews } from "../../src/projections/conversation-views.ts";
 import { openViews } from "../../src/projections/open-views.ts";
-import { StaleView } from "../../src/projections/message-collection.ts";
+import { DamagedView, StaleView } from "../../src/projections/message-collection.ts";
 import { noChanges } from "../../src/projections/conversation-changes.ts";
 import { ViewWriter } from "../../src/projections/view-writer.ts";
 import { ViewedSessionDirectory } from "../../src/projections/viewed-session-directory.ts";
+import { gather } from "../../src/testing/check-log-integrity.ts";
 import { ConversationStore } from "../../src/store/conversation-store.ts";
+import { tempFolders } from "../log/sqlite/temp-folder.ts";
 import { asForeign } from "../support/faulty-store.ts";
+
+const newFolder = tempFolders();
 
 interface Setting {
   log: MemoryEventLog;
@@ -17,10 +24,10 @@ interface Setting {
   project(): Promise<void>;
 }
 
-async function withViews(use: (setting: Setting) => Promise<void>): Promise<void> {
+async function withViews(use: (setting: Setting) => Promise<void>, path = ":memory:"): Promise<void> {
   const log = new MemoryEventLog({});
   const store = new ConversationStore(log, { flushIntervalMs: 0 });
-  const views = await openViews(log, { path: ":memory:" });
+  const views = await openViews(log, { path });
   const project = async (): Promise<void> => {
     const current = views.current();
     if (current === undefined) throw new Error("no generation");
@@ -127,6 +134,59 @@ describe("a session's rows", () => {
         const listed = (await directory.list({ limit: Infinity, prefix })).map(({ id }) => id);
         expect(listed.toSorted()).toEqual(ids.filter((id) => id.startsWith(prefix)).toSorted());
       }
+    });
+  });
+});
+
+describe("a session's messages, of which a row is lost", () => {
+  it.each([
+    ["the whole conversation", Infinity, undefined],
+    ["a page that an older message would fill up", 5, undefined],
+    ["an older page", 5, 8],
+  ])("are not given as if it had never been: %s", async (_what, limit, before) => {
+    const path = join(await newFolder(), "views");
+    await withViews(async ({ store, views, project }) => {
+      for (let n = 1; n <= 10; n++) await store.saveMessage("s", "user", `message ${n}`);
+      await project();
+      const ids = (await store.listMessages("s")).map(({ id }) => id);
+      const database = new Database(path);
+      database.prepare("DELETE FROM messages_1 WHERE id = ?").run(ids[6] ?? 0);
+      database.close();
+      const messages = views.rows(1).load("s")?.conversation.messages;
+      const range = { limit, isOldestFirst: false, includeReplaced: false, after: undefined };
+      expect(() => messages?.page({ ...range, before: before && ids[before] })).toThrow(DamagedView);
+    }, path);
+  });
+});
+
+describe("rows that are folded by runs", () => {
+  it("have the checkpoint where all is folded, and are said to have seen the furthest event", async () => {
+    await withViews(async ({ log, store, views }) => {
+      for (const session of ["a", "b", "a", "b"]) await store.saveMessage(session, "user", "hi");
+      const events = await gather(log.readAll());
+      const ofSession = (name: string): RecordedEvent[] =>
+        events.filter(({ stream }) => stream === `conversation-${name}`);
+      const [a, b] = [ofSession("a"), ofSession("b")];
+      const first = b[0]?.position ?? 0;
+      const current = views.current();
+      if (current === undefined) throw new Error("no generation");
+      const options = { mostSessions: 10, mostUnits: 1_000, onDeadLetter: () => undefined };
+      const writer = new ViewWriter(views, 1, current, options);
+      const at = (event: RecordedEvent | undefined): unknown => ({
+        position: event?.position,
+        eventId: event?.id,
+      });
+
+      // All of "a", which goes on behind the beginning of "b".
+      const ids = events.filter(({ stream }) => stream === "message-ids");
+      writer.takeRuns({ runs: [ids, a], completeTo: first - 1 });
+      writer.flush("all");
+      const reached = events.findLast(({ position }) => position < first);
+      expect(views.current()).toMatchObject({ checkpoint: at(reached), highest: at(a.at(-1)) });
+
+      writer.takeRuns({ runs: [b], completeTo: events.at(-1)?.position ?? 0 });
+      writer.flush("all");
+      expect(views.current()).toMatchObject({ checkpoint: at(events.at(-1)), highest: at(events.at(-1)) });
     });
   });
 });
