@@ -86,11 +86,11 @@ export type LogSignal =
   | { readonly kind: "caught-up"; readonly position: number }
   | { readonly kind: "checkpoint"; readonly position: number };
 
-/** From where, and in pieces of about which size. */
+/** From where, and in how large pieces. */
 export interface ReadRunsOptions {
   /** Events above this position. Default: from the start. */
   after?: number;
-  /** About how many events a piece holds. Default: as it suits the engine. */
+  /** About how many events a piece may hold; an engine gives fewer as it suits it. Default: no bound. */
   pieceEvents?: number;
 }
 
@@ -150,7 +150,8 @@ export interface EventLog {
 
   /**
    * As `readAll`, each event once, for readers that need the order of each stream only. Absent where an engine has
-   * nothing faster for them than `readAll`; `readRuns` of event-runs.ts reads any log so.
+   * nothing faster for them than `readAll`; `readRuns` of event-runs.ts reads any log so. Throws
+   * `invalid-read-options`.
    */
   readRuns?(options?: ReadRunsOptions): AsyncIterable<EventRuns>;
 

@@ -95,7 +95,7 @@ export async function buildGeneration(
   let written = 0;
   const { batchEvents = BATCH_EVENTS } = options;
   if (writer.position >= goal) return { position: writer.position, events, elapsedMs: 0 };
-  for await (const runs of readRuns(log, { after: writer.position, ...pieceOf(batchEvents) })) {
+  for await (const runs of readRuns(log, { after: writer.position, pieceEvents: batchEvents })) {
     checkNotAborted(run);
     events += writer.takeRuns(runs);
     if (runs.completeTo >= goal) break;
@@ -119,9 +119,4 @@ export async function buildGeneration(
     const session = newestStream && sessionOfStream(newestStream);
     return { phase: "building", position, ceiling, events, eventsPerSecond: events / seconds, session };
   }
-}
-
-/** Batches that are smaller than what an engine gives at once are for tests of what happens between two. */
-function pieceOf(batchEvents: number): { pieceEvents?: number } {
-  return batchEvents < BATCH_EVENTS ? { pieceEvents: batchEvents } : {};
 }

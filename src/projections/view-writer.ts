@@ -82,7 +82,7 @@ export class ViewWriter {
     return this.#position;
   }
 
-  /** Of the event that was taken last. */
+  /** Of the run that was taken last. */
   get newestStream(): string | undefined {
     return this.#newestStream;
   }
@@ -125,6 +125,7 @@ export class ViewWriter {
     let count = 0;
     for (const events of runs) {
       count += events.length;
+      this.#newestStream = events.at(-1)?.stream ?? this.#newestStream;
       for (const event of events) {
         this.#takeAny(event);
         const { position } = event;
@@ -147,7 +148,6 @@ export class ViewWriter {
   }
 
   #takeAny(event: RecordedEvent): void {
-    this.#newestStream = event.stream;
     this.#pendingUnits += unitsOf(event.data);
     const tracked = this.#tracked.get(event.stream) ?? this.#track(event.stream);
     if (tracked !== undefined) this.#fold(tracked, event);

@@ -1,10 +1,10 @@
-import { copyJson } from "../projections/json-copy.ts";
 import { Observable, type Subscription } from "rxjs";
 import { conversationStream } from "../events/conversation-event.ts";
 import { eventCodec } from "../events/event-codec.ts";
 import type { EventLog, RecordedEvent } from "../log/event-log.ts";
 import { type ConversationChanges } from "../projections/conversation-changes.ts";
 import { applyEvent, emptyConversation, skipEvent } from "../projections/conversation.ts";
+import { copyJson } from "../projections/json-copy.ts";
 import { type StoredMessage, toStoredMessage } from "../projections/stored-message.ts";
 
 /**

@@ -61,6 +61,11 @@ async function fillTurns(store: ConversationStore): Promise<void> {
   await store.saveMessage("other", "user", "untouched");
 }
 
+/** As many messages as are packed into rows that name their stream by its number. */
+async function fillOne(store: ConversationStore): Promise<void> {
+  for (let n = 0; n < 128; n++) await store.saveMessage("one", "user", `kept ${n}`);
+}
+
 describe("salvaging a file that is not damaged", () => {
   it("makes the same log, revisions included, and changes neither database nor WAL", () =>
     withFolder(async (folder) => {
@@ -223,50 +228,40 @@ describe("a session with a hole", () => {
     ));
 
   it("keeps its events where its name is damaged into one that no stream can have, in table and index", () =>
-    withFile(
-      async (store) => {
-        for (let n = 0; n < 128; n++) await store.saveMessage("one", "user", `kept ${n}`);
-      },
-      async (path, to) => {
-        damageRows(path, "FALSE"); // Packed into pages that are the only copies.
-        const bytes = readFileSync(path);
-        const name = "conversation-one";
-        let places = 0;
-        for (let at = bytes.indexOf(name); at >= 0; at = bytes.indexOf(name, at + 1), places++)
-          bytes.fill(0, at + "conversatio".length, at + name.length);
-        expect(places).toBe(2);
-        writeFileSync(path, bytes);
-        await salvage(path, to);
-        await withStoreAt(to, async (store) => {
-          const texts = (await store.listMessages("one", { limit: 1000 })).map(({ content }) => content);
-          expect(texts).toEqual(Array.from({ length: 128 }, (_, n) => `kept ${n}`));
-        });
-        expect((await verifyStore(to)).findings).toEqual([]);
-      },
-    ));
+    withFile(fillOne, async (path, to) => {
+      damageRows(path, "FALSE"); // Packed into pages that are the only copies.
+      const bytes = readFileSync(path);
+      const name = "conversation-one";
+      let places = 0;
+      for (let at = bytes.indexOf(name); at >= 0; at = bytes.indexOf(name, at + 1), places++)
+        bytes.fill(0, at + "conversatio".length, at + name.length);
+      expect(places).toBe(2);
+      writeFileSync(path, bytes);
+      await salvage(path, to);
+      await withStoreAt(to, async (store) => {
+        const texts = (await store.listMessages("one", { limit: 1000 })).map(({ content }) => content);
+        expect(texts).toEqual(Array.from({ length: 128 }, (_, n) => `kept ${n}`));
+      });
+      expect((await verifyStore(to)).findings).toEqual([]);
+    }));
 
   it("makes no second session of a name that is damaged in the table and whole in the index", () =>
-    withFile(
-      async (store) => {
-        for (let n = 0; n < 128; n++) await store.saveMessage("one", "user", `kept ${n}`);
-      },
-      async (path, to) => {
-        damageRows(path, "FALSE");
-        const database = new Database(path);
-        const page = database.number("SELECT rootpage FROM sqlite_schema WHERE name = 'streams'") - 1;
-        database.close();
-        const bytes = readFileSync(path);
-        const at = bytes.indexOf("conversation-one", page * 4096);
-        expect(Math.floor(at / 4096)).toBe(page);
-        bytes.write("two", at + "conversation-".length);
-        writeFileSync(path, bytes);
-        expect(await salvage(path, to)).toMatchObject({ losses: [], lostEvents: 0, sessions: 1 });
-        await withStoreAt(to, async (store) => {
-          expect((await store.listSessions()).map(({ id }) => id)).toEqual(["one"]);
-          expect(await store.countMessages("one")).toBe(128);
-        });
-      },
-    ));
+    withFile(fillOne, async (path, to) => {
+      damageRows(path, "FALSE");
+      const database = new Database(path);
+      const page = database.number("SELECT rootpage FROM sqlite_schema WHERE name = 'streams'") - 1;
+      database.close();
+      const bytes = readFileSync(path);
+      const at = bytes.indexOf("conversation-one", page * 4096);
+      expect(Math.floor(at / 4096)).toBe(page);
+      bytes.write("two", at + "conversation-".length);
+      writeFileSync(path, bytes);
+      expect(await salvage(path, to)).toMatchObject({ losses: [], lostEvents: 0, sessions: 1 });
+      await withStoreAt(to, async (store) => {
+        expect((await store.listSessions()).map(({ id }) => id)).toEqual(["one"]);
+        expect(await store.countMessages("one")).toBe(128);
+      });
+    }));
 
   it("keeps its messages' ids where their reservation is lost", () =>
     withFile(

@@ -69,8 +69,7 @@ export class XrayNames {
 
   #takeStream(cell: Cell, image: PageImage): void {
     const name = textOf(cell, 1);
-    if (!isStreamName(name)) return; // Damaged. The index may have it still.
-    this.#addName(cell.rowid, name);
+    if (!this.#addName(cell.rowid, name)) return;
     if (!this.#isLive(image) || this.rows.has(name)) return;
     this.rows.set(name, {
       id: cell.rowid,
@@ -79,11 +78,13 @@ export class XrayNames {
     });
   }
 
-  #addName(id: number, name: string): void {
-    if (!isStreamName(name)) return;
+  /** False for a name that no stream can have: it is damaged. */
+  #addName(id: number, name: string): boolean {
+    if (!isStreamName(name)) return false;
     const known = this.#ofStream.get(id);
     if (known === undefined) this.#ofStream.set(id, [name]);
     else if (!known.includes(name)) known.push(name);
+    return true;
   }
 }
 

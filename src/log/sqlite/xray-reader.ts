@@ -97,16 +97,21 @@ export class XrayReader {
       yield;
     }
     this.#adoptOrphans();
-    // No checksum covers these rows, and every event takes a position.
-    for (const [name, row] of this.#names.rows)
-      if (row.headRevision <= this.highestPosition)
-        this.#stream(this.#confirmedName(name, row.id)).row ??= row;
+    this.#takeNameRows();
   }
 
-  /** The index may have the name as its rows' checksums confirm it, where the table has another in its place. */
-  #confirmedName(name: string, streamId: number): string {
-    if (this.streams.has(name)) return name;
-    return this.#names.ofStream(streamId).find((other) => this.streams.has(other)) ?? name;
+  /** No checksum covers them, and every event takes a position. */
+  #takeNameRows(): void {
+    const rows = [...this.#names.rows].filter(([, row]) => row.headRevision <= this.highestPosition);
+    // A name counts where a row's checksum has confirmed it.
+    const confirmed = new Set(this.streams.keys());
+    for (const [name, row] of rows) if (confirmed.has(name)) this.#stream(name).row = row;
+    for (const [name, row] of rows) {
+      if (confirmed.has(name)) continue;
+      // The index may have such a name, where the table has another in its place.
+      const inIndex = this.#names.ofStream(row.id).find((other) => confirmed.has(other));
+      this.#stream(inIndex ?? name).row ??= row;
+    }
   }
 
   /** False where something in it is not what it should be, or it is no page of a table or index. */
