@@ -267,7 +267,7 @@ function describeSession(state: Conversation): Record<string, unknown> {
   };
 }
 
-function describeMessage({ content, ...facts }: FoldedMessage): Record<string, unknown> {
+function describeMessage({ content, place: _place, ...facts }: FoldedMessage): Record<string, unknown> {
   return { ...(plain(facts) as Record<string, unknown>), content: content.toString() };
 }
 

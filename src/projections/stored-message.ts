@@ -55,6 +55,8 @@ export interface FoldedMessage {
   error?: TurnError | undefined;
   metadata?: Record<string, unknown> | undefined;
   externalId?: string | undefined;
+  /** Where its row stands in the views, once it has one. */
+  place?: number;
 }
 
 /** A copy of the message that its receiver may change. */

@@ -37,8 +37,6 @@ export class ViewGeneration {
   readonly generation: number;
   readonly #database: Database;
   readonly #statements = new Map<string, Statement>();
-  /** Where messages stand that have rows. */
-  readonly #places = new WeakMap<FoldedMessage, number>();
 
   constructor(database: Database, generation: number) {
     this.#database = database;
@@ -87,7 +85,6 @@ export class ViewGeneration {
       messages: new MessageCollection(
         new ViewedMessages({
           sql: (text) => this.#sql(text),
-          places: this.#places,
           session: Number(session),
           count: Number(count),
           nextPlace: Number(nextPlace),
@@ -162,12 +159,8 @@ export class ViewGeneration {
   }
 
   #saveMessage(viewed: ViewedConversation, session: number, message: FoldedMessage): void {
-    let place = this.#places.get(message);
-    if (place === undefined) {
-      place = viewed.nextPlace++;
-      this.#places.set(message, place);
-    }
-    this.#write(session, place, message);
+    message.place ??= viewed.nextPlace++;
+    this.#write(session, message.place, message);
   }
 
   /** The list itself has changed: every message gets its place anew. */
@@ -175,17 +168,15 @@ export class ViewGeneration {
     this.#sql("DELETE FROM messages_g WHERE session = ?").run(session);
     viewed.nextPlace = 0;
     for (const message of viewed.conversation.messages.all()) {
-      const place = viewed.nextPlace++;
-      this.#places.set(message, place);
-      this.#write(session, place, message);
+      message.place = viewed.nextPlace++;
+      this.#write(session, message.place, message);
     }
   }
 
   #write(session: number, place: number, message: FoldedMessage): void {
-    const row = messageRow(session, place, message);
-    this.#sql(
-      `INSERT OR REPLACE INTO messages_g (${MESSAGE_COLUMNS}, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ).run(...row, rowChecksum(row));
+    this.#sql(`INSERT OR REPLACE INTO messages_g (${MESSAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)`).run(
+      ...messageRow(session, place, message),
+    );
   }
 
   /** Listed sessions, newest first. */

@@ -2,14 +2,12 @@ import type { SqlValue, Statement } from "../log/sqlite/engine.ts";
 import { DamagedView, type MessageRange, type MessageSource, StaleView } from "./message-collection.ts";
 import type { FoldedMessage } from "./stored-message.ts";
 import { sqlGuard } from "./view-errors.ts";
-import { MESSAGE_COLUMNS, toMessage } from "./view-row.ts";
+import { READ_COLUMNS, externalIdKey, toMessage } from "./view-row.ts";
 
 /** The session whose messages are read, as it was when it was loaded. */
 interface LoadedSession {
   /** Prepares a statement on the generation's tables. */
   readonly sql: (text: string) => Statement;
-  /** Where messages stand that have rows. */
-  readonly places: WeakMap<FoldedMessage, number>;
   readonly session: number;
   /** Messages that are not replaced. */
   readonly count: number;
@@ -43,12 +41,8 @@ export class ViewedMessages implements MessageSource {
 
   byExternalId(externalId: string): FoldedMessage | undefined {
     const { session, nextPlace } = this.#loaded;
-    return this.#read(
-      "session = ? AND external_id = ? AND place < ? ORDER BY id LIMIT 1",
-      session,
-      JSON.stringify(externalId),
-      nextPlace,
-    )[0];
+    const where = "session = ? AND external_id = ? AND place < ? ORDER BY id LIMIT 1";
+    return this.#read(where, session, externalIdKey(externalId), nextPlace)[0];
   }
 
   newestOf(roles: readonly string[]): FoldedMessage | undefined {
@@ -89,13 +83,13 @@ export class ViewedMessages implements MessageSource {
 
   /** @throws {DamagedView} where one is missing. */
   #span(first: number, last: number, isOldestFirst: boolean, limit: number): FoldedMessage[] {
-    const { session, places } = this.#loaded;
+    const { session } = this.#loaded;
     const count = Math.min(limit, last - first + 1);
     const order = isOldestFirst ? "ASC" : "DESC";
     const where = `session = ? AND place BETWEEN ? AND ? ORDER BY place ${order} LIMIT ?`;
     const messages = this.#read(where, session, first, last, count);
     const isWhole = messages.every(
-      (message, index) => places.get(message) === (isOldestFirst ? first + index : last - index),
+      ({ place }, index) => place === (isOldestFirst ? first + index : last - index),
     );
     if (messages.length === count && isWhole) return messages;
     throw new DamagedView(`messages of the session's row ${session} are missing`);
@@ -103,18 +97,18 @@ export class ViewedMessages implements MessageSource {
 
   #placeOf(id: number | undefined): number | undefined {
     const [message] = id === undefined ? [] : this.#read("id = ? AND session = ?", id, this.#loaded.session);
-    return message && this.#loaded.places.get(message);
+    return message?.place;
   }
 
   #read(where: string, ...parameters: SqlValue[]): FoldedMessage[] {
-    const text = `SELECT ${MESSAGE_COLUMNS}, crc FROM messages_g WHERE ${where}`;
+    const text = `SELECT ${READ_COLUMNS} FROM messages_g WHERE ${where}`;
     // Preparing is guarded too: the table's own description may be damaged.
     const rows = sqlGuard(() => this.#loaded.sql(text).all(...parameters));
     this.#check();
     return rows.map((row) => {
-      const message = toMessage(row);
-      this.#loaded.places.set(message, Number(row[8]));
-      return message;
+      const { message, session } = toMessage(row);
+      if (session === this.#loaded.session) return message;
+      throw new DamagedView(`message ${message.id} is found in another session`);
     });
   }
 

@@ -7,7 +7,7 @@ import type { Database } from "../log/sqlite/engine.ts";
  */
 
 /** The format of the file. A newer one is refused, an older one made anew. */
-export const VIEWS_FORMAT = 1;
+export const VIEWS_FORMAT = 2;
 /** "tlgv" in the file's header. */
 const VIEWS_APPLICATION_ID = 0x746c6776;
 
@@ -62,15 +62,12 @@ export function createGenerationTables(database: Database, generation: number): 
       session INTEGER NOT NULL,
       -- Order in which messages are shown, replaced ones included.
       place INTEGER NOT NULL,
-      replaced INTEGER NOT NULL,
-      role TEXT NOT NULL,
       external_id TEXT,
+      -- All of the message but its content, as JSON.
+      facts TEXT NOT NULL,
       -- Text, or its UTF-16LE bytes where UTF-8 cannot hold it.
       content NOT NULL,
-      branches NOT NULL,
-      -- Everything else of the message as JSON.
-      facts TEXT NOT NULL,
-      -- SQLite notices a torn page, not a wrong byte: each row says what it should be.
+      -- SQLite notices a torn page, not a wrong byte: of facts and content.
       crc INTEGER NOT NULL
     );
     CREATE INDEX messages_${generation}_by_place ON messages_${generation} (session, place);

@@ -118,15 +118,16 @@ describe("a views file that is damaged", () => {
       "wrong in the description of its tables",
       async (path) => {
         const bytes = await readFile(path);
-        await overwrite(path, bytes.indexOf("role TEXT NOT NULL"), Buffer.from("rule"));
+        await overwrite(path, bytes.indexOf("facts TEXT NOT NULL"), Buffer.from("facks"));
       },
     ],
     [
-      "wrong in the flag of a replaced message",
+      "wrong in what a message is found by",
       async (path, random) => {
         const database = new Database(path);
-        const flag = `UPDATE messages_1 SET replaced = 1 - replaced WHERE id = (SELECT id FROM messages_1 LIMIT 1 OFFSET ?)`;
-        database.prepare(flag).run(random(database.number("SELECT count(*) FROM messages_1")));
+        const column = ["id = -id", "external_id = 'x'", "session = 1000", "place = place + 1000"][random(4)];
+        const wrong = `UPDATE messages_1 SET ${column} WHERE id = (SELECT id FROM messages_1 LIMIT 1 OFFSET ?)`;
+        database.prepare(wrong).run(random(database.number("SELECT count(*) FROM messages_1")));
         database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
         database.close();
       },

@@ -159,6 +159,27 @@ describe("a session's messages, of which a row is lost", () => {
   });
 });
 
+describe("a row that is found in the place of another", () => {
+  it.each([
+    ["in another session", "session = (SELECT session FROM sessions_1 WHERE name = 's')"],
+    ["under another id", "id = 1000"],
+  ])("is not taken for it: %s", async (_what, change) => {
+    const path = join(await newFolder(), "views");
+    await withViews(async ({ store, views, project }) => {
+      await store.saveMessage("s", "user", "one's own");
+      await store.saveMessage("t", "user", "another's");
+      await project();
+      const database = new Database(path);
+      database.exec("DELETE FROM messages_1 WHERE content = 'one''s own'");
+      database.exec(`UPDATE messages_1 SET ${change}`);
+      database.close();
+      const sessions = ["s", "t"].map((name) => views.rows(1).load(name)?.conversation.messages);
+      const range = { limit: 5, isOldestFirst: false, includeReplaced: false };
+      for (const messages of sessions) expect(() => messages?.page(range)).toThrow(DamagedView);
+    }, path);
+  });
+});
+
 describe("rows that are folded by runs", () => {
   it("have the checkpoint where all is folded, and are said to have seen the furthest event", async () => {
     await withViews(async ({ log, store, views }) => {

@@ -99,7 +99,7 @@ export async function dump(path: string): Promise<unknown> {
           FROM sessions_${generation} ORDER BY name`,
       ),
       messages: rows(
-        `SELECT id, name, place, replaced, role, external_id, content, branches, facts
+        `SELECT id, name, place, external_id, json_remove(facts, '$[0]') AS facts, content
           FROM messages_${generation} JOIN sessions_${generation} USING (session) ORDER BY id`,
       ),
     };
