@@ -77,25 +77,28 @@ const JOINED_UNITS = 1024;
 
 /**
  * A string that takes splices in linear time altogether: it is kept in two halves around the place of the last
- * splice, so that text streaming in at one place is appended to the left half and nothing is copied twice.
+ * splice. Text that streams in at one place is appended to the left half and nothing is copied twice; a splice near
+ * the last one moves what is between them and leaves the rest alone.
  */
 export class SplicedText {
-  /** The left half: what is joined, and the newest pieces. */
-  #joined: string;
+  /** The left half: what is joined, in pieces, and the newest text. */
+  #joined: string[];
+  #joinedLength: number;
   #newest = "";
   #right = "";
 
   constructor(text = "") {
-    this.#joined = text;
+    this.#joined = [text];
+    this.#joinedLength = text.length;
   }
 
   get length(): number {
-    return this.#joined.length + this.#newest.length + this.#right.length;
+    return this.#joinedLength + this.#newest.length + this.#right.length;
   }
 
   /** @throws {RangeError} where the splice reaches outside the text. */
   splice(at: number, del: number, ins: string): void {
-    if (at !== this.#joined.length + this.#newest.length) this.#moveGap(at);
+    if (at !== this.#joinedLength + this.#newest.length) this.#moveGap(at);
     if (del > 0) {
       if (del > this.#right.length) {
         throw new RangeError(`splice [${at}, ${del}] reaches beyond a text of ${this.length} units`);
@@ -109,31 +112,53 @@ export class SplicedText {
   /** Looking at a character makes the engine put the pieces into one string, and lets go of them. */
   #join(): void {
     this.#newest.charCodeAt(0);
-    this.#joined += this.#newest;
+    this.#joined.push(this.#newest);
+    this.#joinedLength += this.#newest.length;
     this.#newest = "";
   }
 
   #moveGap(at: number): void {
-    if (at < 0 || at > this.length) {
+    if (!(at >= 0 && at <= this.length)) {
       throw new RangeError(`splice at ${at} is outside a text of ${this.length} units`);
     }
-    const text = this.toString();
-    this.#joined = text.slice(0, at);
-    this.#right = text.slice(at);
+    const forwards = at - this.#joinedLength - this.#newest.length;
+    if (forwards > 0) {
+      this.#newest += this.#right.slice(0, forwards);
+      this.#right = this.#right.slice(forwards);
+      return;
+    }
+    this.#right = this.#takeEnd(-forwards) + this.#right;
+  }
+
+  /** Takes so many units from the end of the left half. */
+  #takeEnd(units: number): string {
+    const kept = Math.max(0, this.#newest.length - units);
+    const taken = [this.#newest.slice(kept)];
+    let left = units - (this.#newest.length - kept);
+    this.#newest = this.#newest.slice(0, kept);
+    while (left > 0) {
+      const piece = this.#joined.pop() ?? "";
+      const cut = Math.max(0, piece.length - left);
+      taken.push(piece.slice(cut));
+      left -= piece.length - cut;
+      this.#joinedLength -= piece.length - cut;
+      if (cut > 0) this.#joined.push(piece.slice(0, cut));
+    }
+    return taken.toReversed().join("");
   }
 
   set(text: string): void {
-    this.#joined = text;
+    this.#joined = [text];
+    this.#joinedLength = text.length;
     this.#newest = this.#right = "";
   }
 
   toString(): string {
-    if (this.#newest !== "" || this.#right !== "") {
-      // Joined for good: the next read must not walk the pieces again.
-      this.#joined += this.#newest + this.#right;
-      this.#newest = this.#right = "";
-    }
-    return this.#joined;
+    const [only = ""] = this.#joined;
+    if (this.#joined.length <= 1 && this.#newest === "" && this.#right === "") return only;
+    // Joined for good: the next read must not walk the pieces again.
+    this.set(this.#joined.join("") + this.#newest + this.#right);
+    return this.#joined[0] ?? "";
   }
 }
 
