@@ -134,13 +134,15 @@ export class AppendCommit {
         hotGeneration: state.hotGeneration,
       });
     }
+    const bytes = this.#events.reduce((sum, event) => sum + event.flat.size, 0);
+    state.recent.add(this.#events, bytes);
     state.highestPosition = highestPosition;
     state.recordedAt = this.#recordedAt;
     for (const [stream, events] of this.#streams) {
       const head = events.at(-1)?.revision;
       if (head !== undefined) state.setHead(stream, head);
     }
-    return this.#events.reduce((bytes, event) => bytes + event.flat.size, 0);
+    return bytes;
   }
 
   /** Packs the streams whose turn it is, with what this commit appends to them. */

@@ -1,6 +1,7 @@
 import { NO_REVISION } from "../expected-revision.ts";
 import { HotIndex } from "./hot-index.ts";
 import type { LogTables } from "./log-tables.ts";
+import { RecentEvents } from "./recent-events.ts";
 import { checkFormatVersion } from "./schema.ts";
 import { decodeHotRow } from "./stored-rows.ts";
 
@@ -16,6 +17,7 @@ export class CommittedState {
   readonly path: string;
   readonly tables: LogTables;
   readonly hot = new HotIndex();
+  readonly recent = new RecentEvents();
   highestPosition = -1;
   /** Epoch ms: never decreases. */
   recordedAt = 0;
@@ -77,6 +79,7 @@ export class CommittedState {
   #loadAll(): void {
     this.#isComplete = false;
     this.hot.clear();
+    this.recent.clear();
     this.highestPosition = -1;
     for (const position of this.tables.hotKeys()) this.#loadRow(position);
     this.#rowsWhenCompared = this.hot.rowCount;

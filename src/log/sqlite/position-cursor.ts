@@ -5,6 +5,8 @@ import { type PackedRun, type StoredEvent, decodePackedRow, recordedEventOf } fr
 
 const SMALLEST_WINDOW = 64;
 const LARGEST_WINDOW = 1_024;
+/** Who follows takes what is new on the writer's event loop, which is not to stop for long. */
+const MOST_RECENT = 128;
 /** UTF-16 units of text, about, that a window decodes before it is made shorter. */
 const WINDOW_UNITS = 2_097_152;
 /** The same of rows that are kept for the next window; more are decoded again. */
@@ -85,6 +87,16 @@ export class PositionCursor {
     this.#window = Math.min(LARGEST_WINDOW, this.#window * 2);
     this.#after = isHole ? endOfHole(this.#state, last, head) : last;
     return slots.filter((event) => event !== undefined);
+  }
+
+  /** As `nextPage`, out of what this process has just committed; undefined where the next event is not among that. */
+  nextRecentPage(): RecordedEvent[] | undefined {
+    const recent = this.#state.recent.from(this.#after + 1, MOST_RECENT);
+    if (recent === undefined) return undefined;
+    this.#carried = [];
+    this.#after += recent.length;
+    const isWanted = ({ stream }: StoredEvent): boolean => stream.startsWith(this.#streamPrefix);
+    return recent.filter(isWanted).map(recordedEventOf);
   }
 
   /** What is hot in the window, and the packed rows that begin in it. Too large together, they make it shorter. */

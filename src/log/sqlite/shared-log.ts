@@ -107,8 +107,8 @@ export class SharedLog implements SubscriptionSource {
     return new RunCursor(this.state, options);
   }
 
-  readPage(cursor: PositionCursor): RecordedEvent[] | undefined {
-    return this.#readNow(() => cursor.nextPage());
+  readPage(cursor: PositionCursor, isFollowing: boolean): RecordedEvent[] | undefined {
+    return this.#readNow(() => (isFollowing ? cursor.nextRecentPage() : undefined) ?? cursor.nextPage());
   }
 
   onChange(wake: () => void): () => void {

@@ -10,8 +10,8 @@ export interface SubscriptionSource {
   /** @throws {StoreError} `store-closed` */
   checkOpen(): void;
   openCursor(after: number, streamPrefix: string): PositionCursor;
-  /** One page, in a transaction of its own. */
-  readPage(cursor: PositionCursor): RecordedEvent[] | undefined;
+  /** One page, in a transaction of its own. `isFollowing`: it may come from memory, where it is new. */
+  readPage(cursor: PositionCursor, isFollowing: boolean): RecordedEvent[] | undefined;
   /** Calls back whenever there may be new events. Returns what ends it. */
   onChange(wake: () => void): () => void;
 }
@@ -47,7 +47,7 @@ export function subscription(source: SubscriptionSource, options: SubscribeOptio
     const readPage = (): RecordedEvent[] | undefined => {
       let page: RecordedEvent[] | undefined;
       try {
-        page = source.readPage(cursor);
+        page = source.readPage(cursor, isCaughtUp);
         failedAttempts = 0;
       } catch (error) {
         if (!isBusy(error)) subscriber.error(toStoreError(error, source.path));
