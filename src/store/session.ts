@@ -5,6 +5,7 @@ import type { AppendOptions, AppendResult, Durability, EventLog, RecordedEvent }
 import type { ExpectedRevision } from "../log/expected-revision.ts";
 import { type Conversation, applyEvent, emptyConversation, skipEvent } from "../projections/conversation.ts";
 import { isRefusal } from "./append-refusals.ts";
+import { EventLoopShare } from "./event-loop-share.ts";
 import { type MessageIds, nextInBlock } from "./message-ids.ts";
 import type { SessionViews } from "./session-views.ts";
 import type { TimedDraft, Writer } from "./writer.ts";
@@ -49,6 +50,9 @@ export interface SessionServices {
   /** What structural events wait for. */
   readonly durability: Durability;
 }
+
+/** Of the one event loop of this process, whatever stores are open. */
+const share = new EventLoopShare();
 
 /** Conflicts in a row before a command gives up: each means that another writer got in first. */
 const MOST_ATTEMPTS = 1000;
@@ -141,6 +145,8 @@ export class Session {
     try {
       // What became of it is its caller's business: this command does not depend on it.
       if (before !== undefined) await before.catch(() => undefined);
+      const turn = share.turn();
+      if (turn !== undefined) await turn;
       return await this.#execute(command, options);
     } finally {
       this.#waiting--;

@@ -113,7 +113,13 @@ describe("packing", () => {
     await withLog({}, async (log, path) => {
       const streams = Array.from({ length: 1_200 }, (_, n) => `s${n}`);
       await Promise.all(streams.map((stream) => log.append(stream, [sampleEvent()], "any")));
-      expect(query(path, "SELECT count FROM hot ORDER BY position")).toEqual([[512], [512], [176]]);
+      expect(query(path, "SELECT count FROM hot ORDER BY position")).toEqual([
+        [256],
+        [256],
+        [256],
+        [256],
+        [176],
+      ]);
     });
   });
 
