@@ -1,5 +1,6 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { retryWhileBusy } from "../log/sqlite/busy-retry.ts";
+import { Checkpointer } from "../log/sqlite/checkpointer.ts";
 import { type Database, type Statement, isBusy } from "../log/sqlite/engine.ts";
 import { giveBackFreePages } from "../log/sqlite/free-space.ts";
 import { isDamagedViews } from "./view-errors.ts";
@@ -30,6 +31,8 @@ export interface GenerationRecord {
 /** How long a write waits for another process. */
 export const VIEWS_BUSY_TIMEOUT_MS = 10_000;
 const PAGES_GIVEN_BACK = 2000;
+/** SQLite's own default. */
+const PAGES_PER_CHECKPOINT = 1000;
 
 /**
  * The views file of a log, opened. All reads are synchronous and inside `read`, which sees one state of it; the
@@ -39,9 +42,9 @@ export class ConversationViews {
   readonly path: string;
   readonly #database: Database;
   readonly #generations = new Map<number, ViewGeneration>();
-  #selectRecords: Statement | undefined;
-
   readonly #isReadOnly: boolean;
+  #selectRecords: Statement | undefined;
+  #checkpointer: Checkpointer | undefined;
 
   constructor(path: string, database: Database, isReadOnly = false) {
     this.path = path;
@@ -55,7 +58,32 @@ export class ConversationViews {
 
   /** @throws SQLite's busy error while another process writes: try again (`whileBusy`). */
   write<Result>(work: () => Result): Result {
-    return this.#database.write(work);
+    const result = this.#database.write(work);
+    try {
+      this.#checkpointer?.look();
+    } catch {
+      // What was written stands. What stopped the checkpoint will stop a write, which says so.
+    }
+    return result;
+  }
+
+  /**
+   * For who is going to write much: from here on a thread of its own moves pages from the write-ahead log into the file,
+   * which would stop the event loop for tens of ms now and then.
+   */
+  checkpointAside(): void {
+    if (this.path === ":memory:" || this.#checkpointer !== undefined) return;
+    this.#database.exec("PRAGMA wal_autocheckpoint = 0");
+    this.#checkpointer = new Checkpointer(this.path, this.#database);
+  }
+
+  /** Resolves when the thread has gone, where there is one. Before `close`. */
+  async endCheckpoints(): Promise<void> {
+    const checkpointer = this.#checkpointer;
+    if (checkpointer === undefined) return;
+    this.#checkpointer = undefined;
+    this.#database.exec(`PRAGMA wal_autocheckpoint = ${PAGES_PER_CHECKPOINT}`);
+    await checkpointer.close();
   }
 
   /** Runs a write again until no other process holds the lock. */

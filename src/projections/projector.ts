@@ -5,7 +5,7 @@ import { type ConversationViews } from "./conversation-views.ts";
 import { isDamagedViews, isViewsBusy } from "./view-errors.ts";
 import { HolderLock } from "./holder-lock.ts";
 import { StaleView } from "./message-collection.ts";
-import { type DeadLetter, ViewWriter } from "./view-writer.ts";
+import { type DeadLetter, type FlushBounds, ViewWriter } from "./view-writer.ts";
 
 export interface ProjectorOptions {
   /** How long structural events may wait to be written together, ms. */
@@ -20,14 +20,23 @@ const BATCH_MS = 250;
 const INTERVAL_MS = 1000;
 /** How often a process that is not the projector looks whether it should become it. */
 const TAKEOVER_MS = 1000;
-/** Writing the rows of messages that are being streamed takes so much of the time at most. */
-const MOST_SHARE = 1 / 50;
-/** The event loop stops for each write: what is more waits until it has had its turn. */
-const SESSIONS_IN_WRITE = 32;
+/** So much of the time writing rows takes at most: after structural events, and of messages that are being streamed. */
+const MOST_SHARE = { due: 1 / 20, all: 1 / 50 };
+/** The event loop stops for each write: what is more goes on once it has had its turn. */
+const MOST_IN_WRITE: FlushBounds = { sessions: 32, ms: 4 };
 /** Events folded between two writes at most, while it catches up. */
 const LARGEST_BATCH = 20_000;
 const MOST_SESSIONS = 1000;
 const MOST_UNITS = 8 * 1024 * 1024;
+
+type Which = keyof typeof MOST_SHARE;
+
+/** The sessions that were to be written at one moment, written in pieces. */
+interface Round {
+  readonly which: Which;
+  sessionsLeft: number;
+  tookMs: number;
+}
 
 /**
  * Keeps the views up to date from the log's subscription. One at a time over all processes: the others wait for its
@@ -42,11 +51,9 @@ export class Projector {
   #writer: ViewWriter | undefined;
   #subscription: Subscription | undefined;
   #takeover: NodeJS.Timeout | undefined;
-  #batch: NodeJS.Timeout | undefined;
-  #interval: NodeJS.Timeout | undefined;
-  /** Of the sessions that were unsaved when the interval ended: how many are left to write, and what it took so far. */
-  #round: { sessionsLeft: number; tookMs: number } | undefined;
-  #pauseMs: number;
+  readonly #timers: Record<Which, NodeJS.Timeout | undefined> = { due: undefined, all: undefined };
+  readonly #pauseMs: Record<Which, number>;
+  #round: Round | undefined;
   #nextWrite: NodeJS.Immediate | undefined;
   #isCaughtUp = false;
   /** Events taken since the last write, while catching up. */
@@ -58,7 +65,7 @@ export class Projector {
     this.#log = log;
     this.#views = views;
     this.#options = options;
-    this.#pauseMs = options.intervalMs ?? INTERVAL_MS;
+    this.#pauseMs = { due: options.batchMs ?? BATCH_MS, all: options.intervalMs ?? INTERVAL_MS };
     this.#lock = new HolderLock(views.path === ":memory:" ? undefined : `${views.path}-projector`);
   }
 
@@ -88,6 +95,7 @@ export class Projector {
       onDeadLetter: (letter) => this.#warn(deadLetterWarning(letter)),
     });
     this.#writer = writer;
+    this.#views.checkpointAside();
     this.#isCaughtUp = false;
     this.#takenBehind = 0;
     this.#subscription = this.#log
@@ -105,12 +113,12 @@ export class Projector {
         writer.take(signal.event);
         if (!this.#isCaughtUp) this.#takenBehind++;
         if (this.#takenBehind >= LARGEST_BATCH || writer.pendingUnits >= this.#mostUnits) this.#writeAll();
-        else if (writer.pendingUnits >= MOST_UNITS && this.#round === undefined) this.#beginRound(writer);
+        else if (writer.pendingUnits >= MOST_UNITS && this.#round === undefined) this.#beginRound("all");
       } else {
         this.#isCaughtUp = true;
         if (writer.hasPending) this.#writeAll();
       }
-      this.#schedule(writer);
+      this.#schedule();
     } catch (error) {
       // Its tables are gone: a rebuild has replaced and removed the generation.
       if (error instanceof StaleView) this.#restart();
@@ -123,56 +131,58 @@ export class Projector {
     return this.#isCaughtUp ? 4 * MOST_UNITS : MOST_UNITS;
   }
 
-  #schedule(writer: ViewWriter): void {
-    if (writer.hasDue && this.#batch === undefined) {
-      this.#batch = setTimeout(() => this.#writeOn("due"), this.#options.batchMs ?? BATCH_MS);
-      this.#batch.unref();
-    }
-    if (writer.hasPending && this.#interval === undefined && this.#round === undefined) {
-      this.#interval = setTimeout(() => this.#beginRound(writer), this.#pauseMs);
-      this.#interval.unref();
-    }
+  #schedule(): void {
+    const writer = this.#writer;
+    if (writer === undefined || this.#round !== undefined) return;
+    if (writer.hasDue) this.#startTimer("due");
+    if (writer.hasPending) this.#startTimer("all");
   }
 
-  #beginRound(writer: ViewWriter): void {
-    clearTimeout(this.#interval);
-    this.#interval = undefined;
-    this.#round = { sessionsLeft: writer.unsavedSessions, tookMs: 0 };
-    this.#writeOn("all");
+  #startTimer(which: Which): void {
+    if (this.#timers[which] !== undefined) return;
+    const timer = setTimeout(() => this.#onTimer(which), this.#pauseMs[which]);
+    this.#timers[which] = timer.unref();
+  }
+
+  #onTimer(which: Which): void {
+    this.#timers[which] = undefined;
+    // Who is being written has its turn first; what is left then starts the timer again.
+    if (this.#round === undefined) this.#beginRound(which);
+  }
+
+  #beginRound(which: Which): void {
+    const writer = this.#writer;
+    if (writer === undefined) return;
+    clearTimeout(this.#timers[which]);
+    this.#timers[which] = undefined;
+    const sessionsLeft = which === "due" ? writer.dueSessions : writer.unsavedSessions;
+    this.#round = { which, sessionsLeft, tookMs: 0 };
+    this.#writeOn();
   }
 
   /** Writes some sessions, and the others once the event loop has had its turn. */
-  #writeOn(which: "due" | "all"): void {
-    if (which === "due") this.#batch = undefined;
-    const writer = this.#writer;
-    if (writer === undefined) return;
+  #writeOn(): void {
+    this.#nextWrite = undefined;
+    const round = this.#round;
+    if (round === undefined) return;
     try {
       const start = performance.now();
-      const isWritten = this.#flush(which, SESSIONS_IN_WRITE);
-      if (this.#writer !== writer) return;
-      if (!isWritten) this.#round = undefined;
-      else if (which === "all") this.#endRound(performance.now() - start);
-      const isMore = isWritten && (this.#round !== undefined || writer.hasDue);
-      if (isMore) this.#nextWrite ??= setImmediate(() => this.#onNextWrite());
-      this.#schedule(writer);
+      const written = this.#flush(round.which, MOST_IN_WRITE);
+      round.tookMs += performance.now() - start;
+      round.sessionsLeft -= written;
+      if (this.#round !== round) return;
+      if (written > 0 && round.sessionsLeft > 0) this.#nextWrite = setImmediate(() => this.#writeOn());
+      else this.#endRound(round);
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  #onNextWrite(): void {
-    this.#nextWrite = undefined;
-    this.#writeOn(this.#round === undefined ? "due" : "all");
-  }
-
-  #endRound(tookMs: number): void {
-    const round = this.#round;
-    if (round === undefined) return;
-    round.sessionsLeft -= SESSIONS_IN_WRITE;
-    round.tookMs += tookMs;
-    if (round.sessionsLeft > 0) return;
+  #endRound({ which, tookMs }: Round): void {
     this.#round = undefined;
-    this.#pauseMs = Math.max(this.#options.intervalMs ?? INTERVAL_MS, round.tookMs / MOST_SHARE);
+    const { batchMs = BATCH_MS, intervalMs = INTERVAL_MS } = this.#options;
+    this.#pauseMs[which] = Math.max(which === "due" ? batchMs : intervalMs, tookMs / MOST_SHARE[which]);
+    this.#schedule();
   }
 
   #writeAll(): void {
@@ -180,12 +190,13 @@ export class Projector {
     this.#flush("all");
   }
 
-  /** False where nothing was written. */
-  #flush(which: "due" | "all", mostSessions = Infinity): boolean {
+  /** How many sessions were written. */
+  #flush(which: Which, most?: FlushBounds): number {
     const writer = this.#writer;
-    if (writer === undefined) return false;
+    if (writer === undefined) return 0;
     try {
-      if (writer.flush(which, "current", mostSessions)) return true;
+      const written = writer.flush(which, "current", most);
+      if (written !== undefined) return written;
       // A rebuild has put another generation in its place: go on from where that one has come to.
       this.#restart();
     } catch (error) {
@@ -193,7 +204,7 @@ export class Projector {
       if (error instanceof StaleView) this.#restart();
       else if (!isViewsBusy(error)) throw error; // Somebody else writes: the next timer tries again.
     }
-    return false;
+    return 0;
   }
 
   #restart(): void {
@@ -231,10 +242,12 @@ export class Projector {
   }
 
   #clearTimers(): void {
-    clearTimeout(this.#batch);
-    clearTimeout(this.#interval);
+    for (const which of ["due", "all"] as const) {
+      clearTimeout(this.#timers[which]);
+      this.#timers[which] = undefined;
+    }
     clearImmediate(this.#nextWrite);
-    this.#batch = this.#interval = this.#nextWrite = this.#round = undefined;
+    this.#nextWrite = this.#round = undefined;
   }
 
   /** Once: what goes on to be wrong is looked at again every second. */
@@ -258,11 +271,12 @@ export class Projector {
     this.#subscription?.unsubscribe();
     this.#clearTimers();
     try {
-      while (this.#writer?.hasPending === true && this.#flush("all", SESSIONS_IN_WRITE)) await nextTick();
+      while (this.#writer?.hasPending === true && this.#flush("all", MOST_IN_WRITE) > 0) await nextTick();
     } catch (error) {
       this.#warn(`The views ${this.#views.path} could not be brought up to date: ${String(error)}.`);
     }
     this.stop();
+    await this.#views.endCheckpoints();
   }
 }
 

@@ -106,8 +106,8 @@ export async function buildGeneration(
 
   async function write(): Promise<void> {
     checkNotAborted(run);
-    const isWritten = await views.whileBusy(() => writer.flush("all", "building"));
-    if (!isWritten) throw rebuildLost(views.path);
+    const sessions = await views.whileBusy(() => writer.flush("all", "building"));
+    if (sessions === undefined) throw rebuildLost(views.path);
     written = events;
     options.onProgress?.(progress());
     await nextTick();

@@ -34,6 +34,12 @@ export interface ViewWriterOptions {
   onDeadLetter(deadLetter: DeadLetter): void;
 }
 
+/** What one flush takes at most. */
+export interface FlushBounds {
+  sessions: number;
+  ms: number;
+}
+
 /**
  * Folds the log's events into the rows of one generation: the projector and the rebuild are both this. Between two
  * flushes nothing is written, so a growing message costs a row per flush and not one per delta. A flush writes rows
@@ -99,6 +105,11 @@ export class ViewWriter {
   /** True where a structural event waits to be written. */
   get hasDue(): boolean {
     return this.#due.size > 0;
+  }
+
+  /** Sessions with structural events that are not in their rows. */
+  get dueSessions(): number {
+    return this.#due.size;
   }
 
   get hasPending(): boolean {
@@ -213,37 +224,51 @@ export class ViewWriter {
 
   /**
    * Writes sessions and checkpoint in one transaction: those with structural events, or all; the longest unsaved first,
-   * and `mostSessions` at most. False where the generation is no longer to be written: it has been replaced.
+   * one at least, and no more than `most` allows. Returns how many; undefined where the generation is no longer to be
+   * written: it has been replaced.
    * @throws SQLite's busy error, with nothing written: call again.
    */
   flush(
     which: "due" | "all",
     expectedState: "current" | "building" = "current",
-    mostSessions = Infinity,
-  ): boolean {
-    const sessions = first(which === "all" ? this.#dirty : this.#due, mostSessions);
+    most: FlushBounds = { sessions: Infinity, ms: Infinity },
+  ): number | undefined {
     if (this.#position > this.#furthest.position) this.#furthest = this.#newest;
-    const highest = sessions.length > 0 ? this.#furthest : this.#highest;
-    const checkpoint = this.#earliestUnsaved(new Set(sessions));
-    const isInService = this.#views.write(() => {
+    const candidates = which === "all" ? this.#dirty : this.#due;
+    const highest = candidates.size > 0 ? this.#furthest : this.#highest;
+    const written = this.#views.write(() => {
       const record = this.#views.records().find(({ generation }) => generation === this.generation);
-      if (record?.state !== expectedState) return false;
-      for (const tracked of sessions) this.#rows.save(tracked.name, tracked, tracked.deadLetter);
+      if (record?.state !== expectedState) return undefined;
+      const saved = this.#save(candidates, most);
+      const checkpoint = this.#earliestUnsaved(saved);
       this.#views.saveCheckpoint(this.generation, checkpoint, highest);
-      return true;
+      return { saved, checkpoint };
     });
-    if (!isInService) return false;
+    if (written === undefined) return undefined;
+    const { saved, checkpoint } = written;
     this.#highest = highest;
     this.#checkpoint = checkpoint;
-    const unsaved = this.#dirty.size - sessions.length;
+    const unsaved = this.#dirty.size - saved.size;
     this.#pendingUnits = unsaved === 0 ? 0 : (this.#pendingUnits * unsaved) / this.#dirty.size;
-    for (const tracked of sessions) {
+    for (const tracked of saved) {
       tracked.savedUpTo = undefined;
       this.#dirty.delete(tracked);
       this.#due.delete(tracked);
     }
     this.#forget();
-    return true;
+    return saved.size;
+  }
+
+  #save(candidates: ReadonlySet<Tracked>, most: FlushBounds): Set<Tracked> {
+    const saved = new Set<Tracked>();
+    const start = performance.now();
+    for (const tracked of candidates) {
+      const isEnough = saved.size >= most.sessions || performance.now() - start >= most.ms;
+      if (saved.size > 0 && isEnough) break;
+      this.#rows.save(tracked.name, tracked, tracked.deadLetter);
+      saved.add(tracked);
+    }
+    return saved;
   }
 
   /** The checkpoint never passes an event that is not in the rows. */
@@ -271,16 +296,6 @@ export class ViewWriter {
       this.#tracked.delete(stream);
     }
   }
-}
-
-function first<Item>(items: ReadonlySet<Item>, most: number): Item[] {
-  if (items.size <= most) return [...items];
-  const taken: Item[] = [];
-  for (const item of items) {
-    if (taken.length >= most) break;
-    taken.push(item);
-  }
-  return taken;
 }
 
 /** Text that an event brings into memory; an estimate, and cheap. Nothing has been checked yet. */

@@ -38,7 +38,7 @@ parentPort.on("message", (message) => {
 export class Checkpointer {
   readonly #path: string;
   readonly #database: Database;
-  readonly #look: Statement;
+  readonly #selectPages: Statement;
   #commits = 0;
   #bytes = 0;
   #worker: Worker | undefined;
@@ -50,7 +50,7 @@ export class Checkpointer {
     this.#path = path;
     this.#database = database;
     // Says how long the WAL is and does nothing. (Before SQLite 3.51 it is a small checkpoint: right, if slower.)
-    this.#look = database.prepare("PRAGMA wal_checkpoint(NOOP)");
+    this.#selectPages = database.prepare("PRAGMA wal_checkpoint(NOOP)");
   }
 
   /** To be called after each commit, outside a transaction. */
@@ -60,7 +60,12 @@ export class Checkpointer {
     if (this.#commits < COMMITS_BETWEEN_LOOKS && this.#bytes < BYTES_BETWEEN_LOOKS) return;
     this.#commits = 0;
     this.#bytes = 0;
-    const row = this.#look.get();
+    this.look();
+  }
+
+  /** Has the pages moved where the WAL has grown long enough. Outside a transaction. */
+  look(): void {
+    const row = this.#selectPages.get();
     const pages = Number(row?.[1] ?? 0);
     const pendingPages = pages - Number(row?.[2] ?? 0);
     // A busy writer is always some pages ahead of the thread, and SQLite begins the WAL anew only when none are
