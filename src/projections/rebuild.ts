@@ -80,7 +80,6 @@ async function withRebuildLock(log: EventLog, path: string, given: RebuildOption
     } catch (error) {
       if (!isDamagedViews(error)) throw error;
       // Found on the way, in what an interrupted rebuild left or in the file itself: nothing of it is needed.
-      await views.endCheckpoints();
       views.close();
       views = await openSound({ path, onWarning, isThorough: true });
       await begin();
@@ -89,7 +88,6 @@ async function withRebuildLock(log: EventLog, path: string, given: RebuildOption
       await views.whileBusy(() => views.setHolder("rebuild", undefined)).catch(() => undefined);
     }
   } finally {
-    await views.endCheckpoints();
     views.close();
     lock.release();
   }
@@ -116,7 +114,6 @@ async function rebuild(
   const started = performance.now();
   const run: RebuildRun = { log, views, options, ceiling: await log.head() };
   if (options.session !== undefined) return rebuildSession(run, options.session);
-  views.checkpointAside();
   const chosen = await chooseGeneration(run);
   const { generation } = chosen;
   const old = views.read(() => views.current());
