@@ -60,7 +60,8 @@ export class ConversationViews {
   write<Result>(work: () => Result): Result {
     const result = this.#database.write(work);
     try {
-      this.#checkpointer?.look();
+      // They are written now and then: the thread catches up in between.
+      this.#checkpointer?.look(false);
     } catch {
       // What was written stands. What stopped the checkpoint will stop a write, which says so.
     }

@@ -13,8 +13,11 @@ const EVENT_OVERHEAD = 2048;
 
 const ANOTHER_TURN = "another turn has begun in this session";
 
+/** A draft, or what makes it when it is sent: once, and not while a thousand turns are ended in one moment. */
+export type LazyDraft = TimedDraft | (() => TimedDraft);
+
 interface Entry {
-  draft: TimedDraft;
+  draft: LazyDraft;
   /** UTF-16 units of text, for back-pressure. */
   units: number;
   /** Most bytes of JSON. */
@@ -67,7 +70,7 @@ export class TurnOutbox implements SessionObserver {
   }
 
   /** @param bytes most bytes that the draft's text takes in JSON. */
-  push(draft: TimedDraft, units: number, bytes: number): void {
+  push(draft: LazyDraft, units: number, bytes: number): void {
     this.#queue.push({ draft, units, bytes: bytes + EVENT_OVERHEAD, waiting: [] });
     this.#units += units;
   }
@@ -96,7 +99,7 @@ export class TurnOutbox implements SessionObserver {
   takeUnsent(): TimedDraft[] {
     // What was handed to the session may still wait there, behind another command or for its turn in this tick.
     const waiting = this.#session.isAppending(this) ? [] : this.#unlanded;
-    const drafts = [...waiting, ...this.#queue].map((entry) => entry.draft);
+    const drafts = [...waiting, ...this.#queue].map(draftOf);
     this.#unlanded = [];
     this.#queue = [];
     return drafts;
@@ -160,8 +163,6 @@ export class TurnOutbox implements SessionObserver {
     while (this.#queue.length > 0) {
       const batch = this.#takeBatch();
       this.#sending = this.#unlanded = batch;
-      const drafts = batch.map((entry) => entry.draft);
-      const seal = drafts.at(-1)?.type === "TurnEnded";
       try {
         const onAppended = (): void => void (this.#unlanded = []);
         const command = (state: Conversation): Decision<void> => {
@@ -170,7 +171,8 @@ export class TurnOutbox implements SessionObserver {
           const turn = state.unendedTurns.get(this.#turnId);
           if (turn === undefined) throw this.#lost("it was ended by another writer");
           if (turn.superseded) throw this.#lost(ANOTHER_TURN);
-          return { drafts, result: undefined, seal, onAppended };
+          const drafts = batch.map(draftOf);
+          return { drafts, result: undefined, seal: drafts.at(-1)?.type === "TurnEnded", onAppended };
         };
         await this.#session.run(command, { source: this });
       } catch (error) {
@@ -202,4 +204,9 @@ export class TurnOutbox implements SessionObserver {
     this.#drained?.resolve();
     this.#drained = undefined;
   }
+}
+
+function draftOf(entry: Entry): TimedDraft {
+  if (typeof entry.draft === "function") entry.draft = entry.draft();
+  return entry.draft;
 }

@@ -23,6 +23,7 @@ import type {
 import { newToolCall, withApproval, withInput, withOutput, withStart } from "./tool-call-states.ts";
 import { TurnOutbox } from "./turn-outbox.ts";
 import { TurnParts } from "./turn-parts.ts";
+import type { TimedDraft } from "./writer.ts";
 
 const DONE = Promise.resolve();
 
@@ -350,14 +351,19 @@ export class TurnWriter implements Turn, Flushable {
       const { finishReason, usage } = options;
       const end = toJson({ turnId, messageId, outcome, finishReason, usage, error });
       checkDraft({ type: "TurnEnded", data: { ...end, content: contentChecksum("") } });
-      this.#checkFits(JSON.stringify(end));
+      const json = JSON.stringify(end);
+      this.#checkFits(json);
       this.#closePending();
       const released = this.#parts.release();
       const time = Date.now();
       if (released.length > 0) this.#push("delta", released, {}, time);
       this.#outcome = outcome;
-      const data = { ...end, content: contentChecksum(this.#content.toString()) };
-      this.#outbox.push({ type: "TurnEnded", data, turnId, time }, 0, JSON.stringify(data).length * 3);
+      // Nothing changes the content from here on.
+      const ended = (): TimedDraft => {
+        const data = { ...end, content: contentChecksum(this.#content.toString()) };
+        return { type: "TurnEnded", data, turnId, time };
+      };
+      this.#outbox.push(ended, 0, json.length * 3);
       const done = this.#outbox.whenAcknowledged();
       this.#outbox.send();
       return handled(done.finally(() => this.#close()));

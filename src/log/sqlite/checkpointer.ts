@@ -18,15 +18,13 @@ const { DatabaseSync } = require(workerData.engine);
 const database = new DatabaseSync(workerData.path, { timeout: 0 });
 database.exec(workerData.settings);
 parentPort.on("message", (message) => {
-  if (message === "close") {
-    database.close();
-    parentPort.close();
-    return;
-  }
   try {
     database.exec("PRAGMA wal_checkpoint(PASSIVE)");
   } finally {
-    parentPort.postMessage("done");
+    if (message === "close") {
+      database.close();
+      parentPort.close();
+    } else parentPort.postMessage("done");
   }
 });
 `;
@@ -63,19 +61,22 @@ export class Checkpointer {
     this.look();
   }
 
-  /** Has the pages moved where the WAL has grown long enough. Outside a transaction. */
-  look(): void {
+  /**
+   * Has the pages moved where the WAL has grown long enough. Outside a transaction.
+   * @param mayStop pages may be moved before it returns, where the thread does not keep up.
+   */
+  look(mayStop = true): void {
     const row = this.#selectPages.get();
     const pages = Number(row?.[1] ?? 0);
     const pendingPages = pages - Number(row?.[2] ?? 0);
     // A busy writer is always some pages ahead of the thread, and SQLite begins the WAL anew only when none are
     // left: those few are moved here, between two commits.
-    if (pages > LONGEST_WAL_PAGES || pendingPages > MOST_PENDING_PAGES) {
-      this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
-    } else if (pendingPages > PAGES_PER_CHECKPOINT) this.#nudge();
+    const isTooLong = pages > LONGEST_WAL_PAGES || pendingPages > MOST_PENDING_PAGES;
+    if (isTooLong && (mayStop || this.#hasFailed)) this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    else if (pendingPages > PAGES_PER_CHECKPOINT) this.#nudge();
   }
 
-  /** Ends the thread; resolves when it is gone and its connection closed. */
+  /** Ends the thread, which moves what is left first; resolves when it is gone and its connection closed. */
   async close(): Promise<void> {
     this.#worker?.ref(); // Else nothing might hold the process until the thread has answered.
     this.#worker?.postMessage("close", []);

@@ -80,20 +80,27 @@ export class Packer {
 
   /**
    * Packs streams of the oldest hot rows: as many as events were appended while the bounds do not hold, which keeps up
-   * with any streams; near the bounds a few, so that it seldom comes to that, and no commit is long.
+   * with any streams; near the bounds a few, so that it seldom comes to that, and no commit is long: twice as many events
+   * as it appended are enough then.
    */
   packOldest(eventsInCommit: number): void {
-    this.#packOldest(1, Math.max(8, eventsInCommit));
-    this.#packOldest(NEAR_BOUNDS, Math.max(1, eventsInCommit >> 4));
+    this.#packOldest(1, Math.max(8, eventsInCommit), Infinity);
+    this.#packOldest(NEAR_BOUNDS, Math.max(1, eventsInCommit >> 4), 2 * eventsInCommit);
   }
 
-  #packOldest(shareOfBounds: number, most: number): void {
-    let left = most;
-    while (left > 0 && this.#isOverBounds(shareOfBounds)) {
-      const streams = this.#state.hot.streamsOfOldestRow();
+  #packOldest(shareOfBounds: number, mostStreams: number, enoughEvents: number): void {
+    const { hot } = this.#state;
+    let streamsLeft = mostStreams;
+    let packed = 0;
+    while (this.#isOverBounds(shareOfBounds)) {
+      const streams = hot.streamsOfOldestRow();
       if (streams.length === 0) return;
-      for (const stream of streams.slice(0, left)) this.pack(stream);
-      left -= streams.length;
+      for (const stream of streams) {
+        if (streamsLeft <= 0 || packed >= enoughEvents) return;
+        packed += hot.stream(stream).length;
+        streamsLeft -= 1;
+        this.pack(stream);
+      }
     }
   }
 
