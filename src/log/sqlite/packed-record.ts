@@ -159,21 +159,16 @@ export class DecodedRecord {
     return this.#ids.at(index);
   }
 
-  type(index: number): string {
-    return this.#group(index).shape.type;
-  }
-
-  data(index: number): JsonValue {
+  /** What an event says. */
+  event(index: number): { type: string; data: JsonValue; metadata: JsonObject } {
     const group = this.#group(index);
-    group.data ??= valueBuilder(group.shape.data, group.columns, 0);
-    return group.data.build(this.#rank(index));
-  }
-
-  metadata(index: number): JsonObject {
-    const group = this.#group(index);
-    group.metadata ??= valueBuilder(group.shape.metadata, group.columns, leafCount(group.shape.data));
+    const rank = this.#rank(index);
+    const { shape, columns } = group;
+    group.data ??= valueBuilder(shape.data, columns, 0);
+    group.metadata ??= valueBuilder(shape.metadata, columns, leafCount(shape.data));
     // What was stored as metadata was an object: append takes nothing else.
-    return group.metadata.build(this.#rank(index)) as JsonObject;
+    const metadata = group.metadata.build(rank) as JsonObject;
+    return { type: shape.type, data: group.data.build(rank), metadata };
   }
 
   /** The event as it was before encoding, to be encoded again. */

@@ -189,16 +189,16 @@ export class PackedRun {
   }
 
   recordedEvent(index: number): RecordedEvent {
-    const record = this.#record;
+    const { type, data, metadata } = this.#record.event(index);
     return {
       stream: this.stream,
       revision: this.firstRevision + index,
       position: this.positions[index] ?? 0,
       recordedAt: this.#recordedAt[index] ?? 0,
       id: this.id(index),
-      type: record.type(index),
-      data: record.data(index),
-      metadata: record.metadata(index),
+      type,
+      data,
+      metadata,
     };
   }
 
