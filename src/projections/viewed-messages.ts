@@ -42,7 +42,9 @@ export class ViewedMessages implements MessageSource {
   byExternalId(externalId: string): FoldedMessage | undefined {
     const { session, nextPlace } = this.#loaded;
     const where = "session = ? AND external_id = ? AND place < ? ORDER BY id LIMIT 1";
-    return this.#read(where, session, externalIdKey(externalId), nextPlace)[0];
+    const [found] = this.#read(where, session, externalIdKey(externalId), nextPlace);
+    if (found === undefined || found.externalId === externalId) return found;
+    throw new DamagedView(`message ${found.id} is found by an external id that it has not`);
   }
 
   newestOf(roles: readonly string[]): FoldedMessage | undefined {

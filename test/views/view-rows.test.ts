@@ -180,6 +180,23 @@ describe("a row that is found in the place of another", () => {
   });
 });
 
+describe("a message that is found by an external id", () => {
+  it("is not taken for another that has it, where the column is wrong", async () => {
+    const path = join(await newFolder(), "views");
+    await withViews(async ({ store, views, project }) => {
+      await store.saveMessage("s", "user", "hello", { externalId: "a" });
+      await project();
+      const find = (externalId: string): unknown =>
+        views.rows(1).load("s")?.conversation.messages.getByExternalId(externalId)?.content.toString();
+      expect([find("a"), find("b")]).toEqual(["hello", undefined]);
+      const database = new Database(path);
+      database.exec(`UPDATE messages_1 SET external_id = '"b"'`);
+      database.close();
+      expect(() => find("b")).toThrow(DamagedView);
+    }, path);
+  });
+});
+
 describe("rows that are folded by runs", () => {
   it("have the checkpoint where all is folded, and are said to have seen the furthest event", async () => {
     await withViews(async ({ log, store, views }) => {
