@@ -1,6 +1,6 @@
 /** How much of a round of the event loop commands may take before the others wait for the next one, ms. */
 const SHARE_MS = 4;
-/** Those that wait go on so many in a round. */
+/** Those that wait go on so many in a round, or a sixteenth of them: rounds may be long, for reasons of others. */
 const AT_ONCE = 32;
 
 /**
@@ -37,8 +37,9 @@ export class EventLoopShare {
 
   #endRound(): void {
     this.#roundBegan = undefined;
-    const end = Math.min(this.#waiting.length, this.#next + AT_ONCE);
-    if (end === 0) return;
+    const left = this.#waiting.length - this.#next;
+    const end = this.#next + Math.min(left, Math.max(AT_ONCE, left >> 4));
+    if (left === 0) return;
     this.#beginRound();
     while (this.#next < end) this.#waiting[this.#next++]?.();
     if (this.#next < this.#waiting.length) return;

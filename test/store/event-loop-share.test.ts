@@ -38,6 +38,17 @@ describe("the share of the event loop that commands have", () => {
     expect(later).toEqual([0]);
   });
 
+  it("lets more go on in a round where very many wait", async () => {
+    const share = newShare();
+    ask(share, 1);
+    work(10);
+    const waiting = ask(share, 1_600);
+    await round();
+    expect(waiting).toHaveLength(100);
+    for (let rounds = 0; rounds < 40; rounds++) await round();
+    expect(waiting).toEqual(Array.from({ length: 1_600 }, (_, index) => index));
+  });
+
   it("is there anew in each round", async () => {
     const share = newShare();
     for (let rounds = 0; rounds < 3; rounds++) {
