@@ -1,7 +1,7 @@
 /** How much of a round of the event loop commands may take before the others wait for the next one, ms. */
 const SHARE_MS = 4;
 /** Those that wait go on so many in a round, or a sixteenth of them: rounds may be long, for reasons of others. */
-const AT_ONCE = 32;
+const AT_ONCE = 64;
 
 /**
  * Lets commands run at once while there are few, and spreads them over rounds of the event loop where a thousand
