@@ -36,6 +36,8 @@ async function store(...messages: string[]): Promise<void> {
 function sql(statement: string): void {
   const database = new DatabaseSync(path);
   database.exec(statement);
+  // Into the file now: the connection of a closed store may be collected later, and would move it then.
+  database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   database.close();
 }
 
