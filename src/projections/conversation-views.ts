@@ -31,8 +31,8 @@ export interface GenerationRecord {
 /** How long a write waits for another process. */
 export const VIEWS_BUSY_TIMEOUT_MS = 10_000;
 const PAGES_GIVEN_BACK = 2000;
-/** SQLite's own default. */
-const PAGES_PER_CHECKPOINT = 1000;
+/** When SQLite moves pages by itself: its own default. */
+const AUTOCHECKPOINT_PAGES = 1000;
 
 /**
  * The views file of a log, opened. All reads are synchronous and inside `read`, which sees one state of it; the
@@ -83,7 +83,7 @@ export class ConversationViews {
     const checkpointer = this.#checkpointer;
     if (checkpointer === undefined) return;
     this.#checkpointer = undefined;
-    this.#database.exec(`PRAGMA wal_autocheckpoint = ${PAGES_PER_CHECKPOINT}`);
+    this.#database.exec(`PRAGMA wal_autocheckpoint = ${AUTOCHECKPOINT_PAGES}`);
     await checkpointer.close();
   }
 

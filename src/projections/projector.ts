@@ -134,7 +134,7 @@ export class Projector {
   #schedule(): void {
     const writer = this.#writer;
     if (writer === undefined || this.#round !== undefined) return;
-    if (writer.hasDue) this.#startTimer("due");
+    if (writer.dueSessions > 0) this.#startTimer("due");
     if (writer.hasPending) this.#startTimer("all");
   }
 

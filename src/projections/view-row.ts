@@ -118,15 +118,10 @@ export function checkRow(row: Row, what: string): void {
 
 /** Of the first `count` values. */
 export function rowChecksum(values: readonly SqlValue[], count = values.length): number {
-  // Few calls on long strings: what a call costs is more than what a short string does.
+  // One call on a long string: what a call costs is more than what a short string does.
   let text = "";
-  let crc = 0;
-  for (let index = 0; index < count; index++) {
-    const value = values[index] ?? null;
-    if (value instanceof Uint8Array) crc = crc32(value, crc);
-    else text += `${value}\n`;
-  }
-  return crc32(text, crc);
+  for (let index = 0; index < count; index++) text += `${String(values[index] ?? null)}\n`;
+  return crc32(text);
 }
 
 /** SQLite's text is UTF-8 without NUL: what it cannot hold is kept as UTF-16LE bytes. */

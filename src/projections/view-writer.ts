@@ -102,11 +102,6 @@ export class ViewWriter {
     return { position: this.#position, eventId: this.#newestEventId };
   }
 
-  /** True where a structural event waits to be written. */
-  get hasDue(): boolean {
-    return this.#due.size > 0;
-  }
-
   /** Sessions with structural events that are not in their rows. */
   get dueSessions(): number {
     return this.#due.size;

@@ -1,6 +1,8 @@
+import { FairQueue } from "../log/fair-queue.ts";
+
 /** How much of a round of the event loop commands may take before the others wait for the next one, ms. */
 const SHARE_MS = 4;
-/** Those that wait go on so many in a round, or a sixteenth of them: rounds may be long, for reasons of others. */
+/** Those that wait go on so many in a round. */
 const AT_ONCE = 64;
 
 /**
@@ -9,9 +11,8 @@ const AT_ONCE = 64;
  */
 export class EventLoopShare {
   readonly #now: () => number;
+  readonly #queue = new FairQueue(AT_ONCE);
   #roundBegan: number | undefined;
-  #waiting: (() => void)[] = [];
-  #next = 0;
 
   /** @param now a clock that is never set, ms */
   constructor(now: () => number = () => performance.now()) {
@@ -20,30 +21,11 @@ export class EventLoopShare {
 
   /** Undefined where the caller may go on; else resolves in a later round, in the order of the calls. */
   turn(): Promise<void> | undefined {
-    if (this.#next < this.#waiting.length) return this.#wait();
-    if (this.#roundBegan === undefined) this.#beginRound();
-    else if (this.#now() - this.#roundBegan >= SHARE_MS) return this.#wait();
+    if (this.#queue.isWaitedFor) return this.#queue.turn();
+    if (this.#roundBegan === undefined) {
+      this.#roundBegan = this.#now();
+      setImmediate(() => (this.#roundBegan = undefined));
+    } else if (this.#now() - this.#roundBegan >= SHARE_MS) return this.#queue.turn();
     return undefined;
-  }
-
-  #wait(): Promise<void> {
-    return new Promise((resolve) => void this.#waiting.push(resolve));
-  }
-
-  #beginRound(): void {
-    this.#roundBegan = this.#now();
-    setImmediate(() => this.#endRound());
-  }
-
-  #endRound(): void {
-    this.#roundBegan = undefined;
-    const left = this.#waiting.length - this.#next;
-    const end = this.#next + Math.min(left, Math.max(AT_ONCE, left >> 4));
-    if (left === 0) return;
-    this.#beginRound();
-    while (this.#next < end) this.#waiting[this.#next++]?.();
-    if (this.#next < this.#waiting.length) return;
-    this.#waiting = [];
-    this.#next = 0;
   }
 }

@@ -2,7 +2,7 @@ import { StoreError, errorCode } from "../../errors.ts";
 import type { ReadRunsOptions, RecordedEvent } from "../event-log.ts";
 import { retryWhileBusy } from "./busy-retry.ts";
 import { giveBackFreePages } from "./free-space.ts";
-import { FairQueue } from "./fair-queue.ts";
+import { FairQueue } from "../fair-queue.ts";
 import { ChangeWatcher } from "./change-watcher.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { CommittedState } from "./committed-state.ts";
@@ -17,6 +17,9 @@ import { rewriteFile } from "./rewrite-file.ts";
 import type { SubscriptionSource } from "./subscription.ts";
 import { truncateStream } from "./truncation.ts";
 import { WriteQueue } from "./write-queue.ts";
+
+/** Pages that are read in a round of the event loop. */
+const READERS_AT_ONCE = 8;
 
 export interface SharedLogOptions {
   readonly readOnly: boolean;
@@ -36,7 +39,7 @@ export class SharedLog implements SubscriptionSource {
   readonly #packer: Packer;
   readonly #checkpointer: Checkpointer;
   readonly #watcher: ChangeWatcher;
-  readonly #readers = new FairQueue();
+  readonly #readers = new FairQueue(READERS_AT_ONCE);
   readonly #listeners = new Set<() => void>();
   #isWaking = false;
   #isClosed = false;

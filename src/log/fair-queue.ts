@@ -1,14 +1,21 @@
-/** So many go on in one round of the event loop. */
-const AT_ONCE = 8;
-
 /**
  * Lets those that ask go on one after the other, a few in each round of the event loop: a thousand sessions that are
  * opened at once must not stop it until the last of them has been read.
  */
 export class FairQueue {
+  readonly #atOnce: number;
   #waiting: (() => void)[] = [];
   #next = 0;
   #isScheduled = false;
+
+  /** @param atOnce so many go on in a round, or a sixteenth of those that wait: rounds may be long, for reasons of others. */
+  constructor(atOnce: number) {
+    this.#atOnce = atOnce;
+  }
+
+  get isWaitedFor(): boolean {
+    return this.#next < this.#waiting.length;
+  }
 
   /** Resolves in one of the next rounds of the event loop, in the order of the calls. */
   turn(): Promise<void> {
@@ -26,9 +33,10 @@ export class FairQueue {
 
   #letGoOn(): void {
     this.#isScheduled = false;
-    const end = Math.min(this.#waiting.length, this.#next + AT_ONCE);
+    const left = this.#waiting.length - this.#next;
+    const end = this.#next + Math.min(left, Math.max(this.#atOnce, left >> 4));
     while (this.#next < end) this.#waiting[this.#next++]?.();
-    if (this.#next < this.#waiting.length) this.#schedule();
+    if (this.isWaitedFor) this.#schedule();
     else {
       this.#waiting = [];
       this.#next = 0;
