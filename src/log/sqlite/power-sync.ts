@@ -1,17 +1,26 @@
-import { close, fdatasync, fsync, open } from "node:fs";
+import { close, fdatasync, fdatasyncSync, fsync, open } from "node:fs";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { StoreError } from "../../errors.ts";
 import { pauseMs } from "./busy-retry.ts";
 import type { Database } from "./engine.ts";
+import { ShortSyncs } from "./short-syncs.ts";
+import { WalRoom } from "./wal-room.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const openFile = promisify(open);
 const closeFile = promisify(close);
 const syncFolder = promisify(fsync);
 
-/** `fs.fdatasync` as a promise. */
-export type Fdatasync = (descriptor: number) => Promise<void>;
+/** `fs.fdatasync`, twice. */
+export interface Fdatasync {
+  /** In a thread of the pool. */
+  later(descriptor: number): Promise<void>;
+  /** Before it returns. */
+  now(descriptor: number): void;
+}
+
+const FDATASYNC: Fdatasync = { later: promisify(fdatasync), now: fdatasyncSync };
 
 interface Waiting {
   readonly resolve: () => void;
@@ -19,14 +28,18 @@ interface Waiting {
 }
 
 /**
- * Makes commits survive a loss of power without stopping the event loop: SQLite commits without a sync, then the
- * WAL file is synced from the thread pool, one sync at a time; a sync vouches for the commits before its start.
+ * Makes commits survive a loss of power without stopping the event loop for long: SQLite commits without a sync, then
+ * the WAL file is synced, one sync at a time, which vouches for the commits before its start. It is left to the thread
+ * pool, except where a single caller waits for it and this disk is faster than handing it over
+ * (docs/decisions/2026-11-26-syncs.md).
  */
 export class PowerSync {
   readonly #path: string;
   readonly #database: Database;
   readonly #fdatasync: Fdatasync;
   readonly #timeoutMs: number;
+  readonly #room: WalRoom;
+  readonly #shortSyncs = new ShortSyncs();
   #waiting: Waiting[] = [];
   #isRunning = false;
   /**
@@ -36,16 +49,12 @@ export class PowerSync {
   #isInDoubt = false;
   #descriptor: number | undefined;
 
-  constructor(
-    path: string,
-    database: Database,
-    timeoutMs: number,
-    fdatasyncOf: Fdatasync = promisify(fdatasync),
-  ) {
+  constructor(path: string, database: Database, timeoutMs: number, fdatasyncOf: Fdatasync = FDATASYNC) {
     this.#path = path;
     this.#database = database;
     this.#timeoutMs = timeoutMs;
     this.#fdatasync = fdatasyncOf;
+    this.#room = new WalRoom(database);
   }
 
   /**
@@ -74,7 +83,7 @@ export class PowerSync {
       this.#waiting = [];
       try {
         if (this.#isInDoubt) await this.#checkpoint();
-        else await this.#sync();
+        else await this.#sync(group.length === 1);
         for (const { resolve } of group) resolve();
       } catch (error) {
         this.#isInDoubt = true;
@@ -84,9 +93,15 @@ export class PowerSync {
     this.#isRunning = false;
   }
 
-  async #sync(): Promise<void> {
-    this.#descriptor ??= await this.#openWal();
-    await this.#fdatasync(this.#descriptor);
+  /** @param isAlone one caller waits: others would have something to do meanwhile. */
+  async #sync(isAlone: boolean): Promise<void> {
+    const isFirst = this.#descriptor === undefined;
+    const descriptor = (this.#descriptor ??= await this.#openWal());
+    const isLong = this.#room.make(descriptor) || isFirst;
+    if (!isAlone || isLong || !this.#shortSyncs.mayStop()) return this.#fdatasync.later(descriptor);
+    const start = performance.now();
+    this.#fdatasync.now(descriptor);
+    this.#shortSyncs.took(performance.now() - start);
   }
 
   /** SQLite has made the WAL by now: it is opened after a commit. */

@@ -1,11 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { fdatasync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { fdatasync, fdatasyncSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, describe, expect, it, jest } from "@jest/globals";
-import type { EventLog } from "../../../src/log/event-log.ts";
+import type { Durability, EventLog } from "../../../src/log/event-log.ts";
 import { Database } from "../../../src/log/sqlite/engine.ts";
 import { openWritable } from "../../../src/log/sqlite/open-database.ts";
 import { openSqliteEventLog } from "../../../src/log/sqlite/sqlite-event-log.ts";
@@ -17,6 +17,9 @@ import { tempFolders } from "./temp-folder.ts";
 const newFolder = tempFolders();
 const newPath = async (): Promise<string> => join(await newFolder(), "log.db");
 const realFdatasync = promisify(fdatasync);
+const noSync = (): never => {
+  throw new Error("must not be called");
+};
 
 describe("an append that is to survive a loss of power", () => {
   it("is in the files, as another process sees them, when the sync that vouches for it starts", async () => {
@@ -24,14 +27,24 @@ describe("an append that is to survive a loss of power", () => {
     const copies = await newFolder();
     let syncs = 0;
     let finishedSyncs = 0;
+    const copyFiles = (): void => {
+      const copy = join(copies, `${syncs++}.db`);
+      execFileSync("cp", [path, copy]);
+      execFileSync("cp", [`${path}-wal`, `${copy}-wal`]);
+    };
     const log = await openSqliteEventLog(path, {
       internals: {
-        fdatasync: async (descriptor) => {
-          const copy = join(copies, `${syncs++}.db`);
-          execFileSync("cp", [path, copy]);
-          execFileSync("cp", [`${path}-wal`, `${copy}-wal`]);
-          await realFdatasync(descriptor);
-          finishedSyncs += 1;
+        fdatasync: {
+          later: async (descriptor) => {
+            copyFiles();
+            await realFdatasync(descriptor);
+            finishedSyncs += 1;
+          },
+          now: (descriptor) => {
+            copyFiles();
+            fdatasyncSync(descriptor);
+            finishedSyncs += 1;
+          },
         },
       },
     });
@@ -63,14 +76,17 @@ describe("an append that is to survive a loss of power", () => {
   it("waits for a sync that starts after its commit, one at a time", async () => {
     const started: (() => void)[] = [];
     const log = await openSqliteEventLog(await newPath(), {
-      internals: { fdatasync: () => new Promise((resolve) => void started.push(resolve)) },
+      internals: {
+        fdatasync: { later: () => new Promise((resolve) => void started.push(resolve)), now: noSync },
+      },
     });
     const settled: string[] = [];
     const append = (name: string): Promise<void> =>
       log.append(name, [sampleEvent()], "any", { durability: "power" }).then(() => void settled.push(name));
     const first = append("first");
     while (started.length === 0) await new Promise(setImmediate);
-    const second = append("second");
+    // Two that wait together are left to a thread.
+    const second = Promise.all([append("second"), append("with second")]);
     await log.append("committed after second", [sampleEvent()], "any");
     expect([settled, started.length]).toEqual([[], 1]);
     started[0]?.();
@@ -84,7 +100,7 @@ describe("an append that is to survive a loss of power", () => {
 
   it("does not wait where only the process must not matter", async () => {
     const log = await openSqliteEventLog(await newPath(), {
-      internals: { fdatasync: () => Promise.reject(new Error("must not be called")) },
+      internals: { fdatasync: { later: async () => noSync(), now: noSync } },
     });
     await log.append("a", [sampleEvent()], "any");
     expect(await log.append("a", [sampleEvent()], "any", { durability: "process" })).toMatchObject({
@@ -99,7 +115,10 @@ describe("an append that is to survive a loss of power", () => {
     const log = await openSqliteEventLog(path, {
       busyTimeoutMs: 20,
       internals: {
-        fdatasync: (descriptor) => (isBroken ? Promise.reject(new Error("EIO")) : realFdatasync(descriptor)),
+        fdatasync: {
+          later: (descriptor) => (isBroken ? Promise.reject(new Error("EIO")) : realFdatasync(descriptor)),
+          now: fdatasyncSync,
+        },
       },
     });
     const event = sampleEvent();
@@ -128,6 +147,49 @@ describe("an append that is to survive a loss of power", () => {
     expect(await log.append("a", [sampleEvent()], 0, power)).toEqual({ ok: true, revision: 1, position: 1 });
     // The doubt is over: this one was synced, not checkpointed.
     expect((await stat(`${path}-wal`)).size).toBeGreaterThan(0);
+    await log.close();
+  });
+
+  it("is synced at once where it is waited for alone and this disk is fast, else by a thread", async () => {
+    const calls = { later: 0, now: 0 };
+    const log = await openSqliteEventLog(await newPath(), {
+      internals: {
+        fdatasync: { later: async () => void (calls.later += 1), now: () => void (calls.now += 1) },
+      },
+    });
+    const append = (stream: string): Promise<unknown> =>
+      log.append(stream, [sampleEvent()], "any", { durability: "power" });
+    await append("a");
+    // The first one also opens the WAL and syncs its folder.
+    expect(calls).toEqual({ later: 1, now: 0 });
+    await append("a");
+    expect(calls).toEqual({ later: 1, now: 1 });
+    await Promise.all(["a", "b", "c"].map(append));
+    expect(calls).toEqual({ later: 2, now: 1 });
+    await log.close();
+  });
+
+  it("is in doubt as well where the sync that failed was done at once", async () => {
+    let isBroken = false;
+    const log = await openSqliteEventLog(await newPath(), {
+      internals: {
+        fdatasync: {
+          later: realFdatasync,
+          now: (descriptor) => {
+            if (isBroken) throw new Error("EIO");
+            fdatasyncSync(descriptor);
+          },
+        },
+      },
+    });
+    const power = { durability: "power" } as const;
+    await log.append("a", [sampleEvent()], "no-stream", power);
+    isBroken = true;
+    await expect(log.append("a", [sampleEvent()], 0, power)).rejects.toMatchObject({
+      code: "durability-unknown",
+    });
+    // By a checkpoint: a sync would fail again.
+    expect(await log.append("a", [sampleEvent()], 1, power)).toMatchObject({ revision: 2 });
     await log.close();
   });
 
@@ -242,12 +304,14 @@ function mountSmallDisk(folder: string): (() => void) | undefined {
 
 describe("a full disk", () => {
   /** Appends until it fails, and checks that what was acknowledged is there. */
-  async function fill(log: EventLog): Promise<number> {
+  async function fill(log: EventLog, durability: Durability = "process"): Promise<number> {
     let acknowledged = 0;
     let failure: unknown;
     while (failure === undefined && acknowledged < 10_000) {
       try {
-        await log.append(`s${acknowledged % 3}`, [sampleEvent("x".repeat(5_000))], "any");
+        await log.append(`s${acknowledged % 3}`, [sampleEvent("x".repeat(5_000))], "any", {
+          durability,
+        });
         acknowledged += 1;
       } catch (error) {
         failure = error;
@@ -281,19 +345,20 @@ describe("a full disk", () => {
     rmSync(folder, { recursive: true });
   });
   const where = unmount === undefined ? " (skipped: this user may not mount a small disk)" : "";
-  (unmount === undefined ? it.skip : it)(
-    `that gets room again is written again by the same handle${where}`,
-    async () => {
+  (unmount === undefined ? it.skip : it).each<Durability>(["process", "power"])(
+    `that gets room again is written again by the same handle, at durability %s${where}`,
+    async (durability) => {
       const ballast = join(folder, "ballast");
       writeFileSync(ballast, Buffer.alloc(300_000));
       const log = await openSqliteEventLog(join(folder, "log.db"));
-      const acknowledged = await fill(log);
+      const acknowledged = await fill(log, durability);
       rmSync(ballast);
       expect(await log.append("after", [sampleEvent()], "no-stream")).toMatchObject({
         position: acknowledged,
       });
       expect(await gather(log.readAll())).toHaveLength(acknowledged + 1);
       await log.close();
+      rmSync(join(folder, "log.db"));
     },
   );
 });
