@@ -1,4 +1,5 @@
 import type { Observable } from "rxjs";
+import type { EventColumns } from "./event-columns.ts";
 import type { ExpectedRevision } from "./expected-revision.ts";
 
 /** A value that survives `JSON.parse(JSON.stringify(value))` unchanged. Strings are any UTF-16, lone surrogates and NUL included. */
@@ -98,6 +99,8 @@ export interface ReadRunsOptions {
 export interface EventRuns {
   /** Perhaps made on the way: not to be gone through twice. */
   readonly runs: Iterable<readonly RecordedEvent[]>;
+  /** The same for who can use columns, from an engine that has them: instead of `runs`, not beside it. */
+  readonly byColumn?: Iterable<readonly RecordedEvent[] | EventColumns>;
   /** All events up to this position have been given, in this piece or before it; some above it may have been, too. */
   readonly completeTo: number;
 }

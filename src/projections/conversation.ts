@@ -2,6 +2,7 @@ import { DamageError } from "../errors.ts";
 import type { ConversationEvent, EventData, NewMessage } from "../events/conversation-event.ts";
 import { SplicedText, applySplices } from "../events/text-splice.ts";
 import type { ConversationChanges } from "./conversation-changes.ts";
+import type { MergedUpdate } from "./merged-updates.ts";
 import { EMPTY_CONTENT, parseBranches, pushBranch } from "./message-branches.ts";
 import { DamagedView, MessageCollection, StaleView } from "./message-collection.ts";
 import { replaceMessages } from "./message-replacement.ts";
@@ -84,6 +85,26 @@ export function applyEvent(state: Conversation, event: ConversationEvent): void 
   }
   state.revision = event.revision;
   state.lastActive = event.metadata.time;
+}
+
+/**
+ * Applies updates that were merged into one, where each of them would have been applied; else it does nothing and the
+ * events are to be applied one by one, which says what is wrong.
+ * @returns true where it did.
+ */
+export function applyMergedUpdate(
+  state: Conversation,
+  { event, count, splice, length }: MergedUpdate,
+): boolean {
+  // A fork counts its events.
+  if (event.revision !== state.revision + count || state.missingForkEvents > 0) return false;
+  const content = state.messages.get(event.data.messageId)?.content;
+  if (content === undefined || !state.keepsContents) return false;
+  const [at, del, ins] = splice;
+  if (at + del > content.length || content.length - del + ins.length !== length) return false;
+  state.revision += count - 1;
+  applyEvent(state, event);
+  return true;
 }
 
 /** Moves past an event that this version may skip (`ignorable`). */

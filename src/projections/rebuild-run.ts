@@ -32,7 +32,7 @@ export interface RebuildOptions {
   dryRun?: boolean | undefined;
   /** Set sessions aside that cannot be folded, instead of failing. */
   skipPoison?: boolean | undefined;
-  /** Events that are folded between two writes, at most. Default 30,000: fewer hold the lock for less long. */
+  /** Events that are folded between two writes, at most. Default 60,000: fewer hold the lock for less long. */
   batchEvents?: number | undefined;
   onProgress?: ((progress: RebuildProgress) => void) | undefined;
   /** Told of views that are damaged, and of why a rebuild starts anew. Default: `process.emitWarning`. */

@@ -1,11 +1,13 @@
 import { isStructural, sessionOfStream } from "../events/conversation-event.ts";
 import { eventCodec } from "../events/event-codec.ts";
+import type { EventColumns } from "../log/event-columns.ts";
 import type { EventRuns, RecordedEvent } from "../log/event-log.ts";
 import { TurnlogError } from "../errors.ts";
-import { applyEvent, emptyConversation, skipEvent } from "./conversation.ts";
+import { applyEvent, applyMergedUpdate, emptyConversation, skipEvent } from "./conversation.ts";
 import type { Checkpoint, ConversationViews } from "./conversation-views.ts";
 import { type ViewGeneration, type ViewedConversation, unsavedConversation } from "./view-generation.ts";
 import { noChanges } from "./conversation-changes.ts";
+import { type MergedUpdate, MergedUpdates } from "./merged-updates.ts";
 
 /** Why a session can be folded no further. */
 export interface DeadLetter {
@@ -23,6 +25,12 @@ interface Tracked extends ViewedConversation {
   /** The log's event just before its first one that is not in its rows; undefined when all are. */
   savedUpTo: Checkpoint | undefined;
   deadLetter: DeadLetter | undefined;
+}
+
+/** Of an event. */
+interface Place {
+  readonly position: number;
+  readonly id: string;
 }
 
 export interface ViewWriterOptions {
@@ -125,18 +133,18 @@ export class ViewWriter {
   }
 
   /** Folds events of which only those of one stream are in order. Returns how many. */
-  takeRuns({ runs, completeTo }: EventRuns): number {
-    let newest: RecordedEvent | undefined;
-    let furthest: RecordedEvent | undefined;
+  takeRuns({ runs, byColumn, completeTo }: EventRuns): number {
+    let newest: Place | undefined;
+    let furthest: Place | undefined;
     let count = 0;
-    for (const events of runs) {
-      count += events.length;
-      this.#newestStream = events.at(-1)?.stream ?? this.#newestStream;
-      for (const event of events) {
-        this.#takeAny(event);
-        const { position } = event;
-        if (position > (furthest?.position ?? -1)) furthest = event;
-        if (position <= completeTo && position > (newest?.position ?? -1)) newest = event;
+    for (const run of byColumn ?? runs) {
+      const isByColumn = "recordedEvent" in run;
+      const places = isByColumn ? this.#takeColumns(run, completeTo) : this.#takeEvents(run);
+      count += isByColumn ? run.count : run.length;
+      for (const place of places) {
+        const { position } = place;
+        if (position > (furthest?.position ?? -1)) furthest = place;
+        if (position <= completeTo && position > (newest?.position ?? -1)) newest = place;
       }
     }
     if (furthest !== undefined && furthest.position > this.#furthest.position)
@@ -145,6 +153,46 @@ export class ViewWriter {
     if (this.#furthest.position <= completeTo) this.#moveTo(this.#furthest);
     else if (newest !== undefined) this.#moveTo({ position: newest.position, eventId: newest.id });
     return count;
+  }
+
+  #takeEvents(events: readonly RecordedEvent[]): readonly Place[] {
+    this.#newestStream = events.at(-1)?.stream ?? this.#newestStream;
+    for (const event of events) this.#takeAny(event);
+    return events;
+  }
+
+  /**
+   * Updates that go on where the one before them ended are folded together, all else event by event.
+   * @returns the newest event, and the newest up to `completeTo`.
+   */
+  #takeColumns(run: EventColumns, completeTo: number): Place[] {
+    this.#newestStream = run.stream;
+    const updates = new MergedUpdates(run);
+    for (let index = 0; index < run.count;) {
+      const merged = updates.from(index);
+      if (merged !== undefined && this.#takeMerged(merged)) index += merged.count;
+      else this.#takeAny(run.recordedEvent(index++));
+    }
+    const complete = run.positions.findLastIndex((position) => position <= completeTo);
+    return [run.count - 1, complete].flatMap((index) => {
+      const position = run.positions[index];
+      return position === undefined ? [] : [{ position, id: run.id(index) }];
+    });
+  }
+
+  /** False where the events are to be taken one by one: some are in the rows already, or one of them cannot be applied. */
+  #takeMerged(merged: MergedUpdate): boolean {
+    const { event, splice } = merged;
+    const tracked = this.#tracked.get(event.stream) ?? this.#track(event.stream);
+    if (tracked === undefined || tracked.deadLetter !== undefined) return false;
+    if (!applyMergedUpdate(tracked.conversation, merged)) return false;
+    this.#pendingUnits += splice[2].length;
+    if (tracked.savedUpTo === undefined) {
+      tracked.savedUpTo = this.#newest;
+      this.#dirty.add(tracked);
+    }
+    if (isStructural(event.type, event.metadata.cause)) this.#due.add(tracked);
+    return true;
   }
 
   #moveTo({ position, eventId }: Checkpoint): void {

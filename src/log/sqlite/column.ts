@@ -1,7 +1,7 @@
+import type { ColumnValues, Leaf } from "../event-columns.ts";
 import type { JsonValue } from "../event-log.ts";
 
-/** What stands at one place of an event's JSON: nothing nested. */
-export type Leaf = string | number | boolean | null;
+export type { ColumnValues, Leaf } from "../event-columns.ts";
 
 /**
  * A column: the values that the events of a record have at one place, as JSON. A single value stands for
@@ -51,10 +51,6 @@ function encodeNumbers(first: number, values: readonly Leaf[]): Column {
 function isDifferentiable(value: number): boolean {
   return Number.isInteger(value) && Math.abs(value) <= LARGEST_DIFFERENTIABLE;
 }
-
-/** A decoded column: one value for all, or one for each. */
-export type ColumnValues =
-  { readonly same: true; readonly value: Leaf } | { readonly same: false; readonly values: Leaf[] };
 
 /** @throws {Error} where the JSON is no column of `count` values. */
 export function decodeColumn(column: JsonValue | undefined, count: number): ColumnValues {

@@ -20,7 +20,9 @@ export type ShapeNode =
 /** One for each type and key structure: compare by identity. */
 export interface EventShape {
   readonly type: string;
-  /** JSON by which a row names it: its number, else its description `[type, skeleton of data, skeleton of metadata]`. */
+  /** JSON of `[type, skeleton of data, skeleton of metadata]`. */
+  readonly description: string;
+  /** JSON by which a row names it: its number, else its description. */
   readonly reference: string;
   readonly data: ShapeNode;
   readonly metadata: ShapeNode;
@@ -117,6 +119,7 @@ export function shapeOf(description: ShapeDescription): EventShape {
   const [type, data, metadata] = description;
   const shape: EventShape = {
     type,
+    description: text,
     reference: String(knownShapeNumber(text) ?? text),
     data: nodeOf(data, textLeaves),
     metadata: nodeOf(metadata, textLeaves),

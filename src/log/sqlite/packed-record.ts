@@ -1,4 +1,5 @@
 import { deflateRawSync, inflateRawSync } from "node:zlib";
+import type { ColumnGroup } from "../event-columns.ts";
 import type { JsonObject, JsonValue } from "../event-log.ts";
 import { type Leaf, decodeColumn, decodeIntegers, encodeColumn } from "./column.ts";
 import { type EventIds, decodeEventIds, encodeEventIds } from "./event-id-column.ts";
@@ -131,7 +132,7 @@ function encodeGroup(shape: EventShape, members: readonly FlatEvent[], texts: st
 }
 
 /** Events of one shape in a decoded record. */
-interface DecodedGroup {
+interface DecodedGroup extends ColumnGroup {
   readonly shape: EventShape;
   readonly columns: readonly ColumnSource[];
   data?: ValueBuilder;
@@ -157,6 +158,16 @@ export class DecodedRecord {
 
   id(index: number): string {
     return this.#ids.at(index);
+  }
+
+  /** What the event at an index and those of its shape have in common, in columns. */
+  group(index: number): ColumnGroup {
+    return this.#group(index);
+  }
+
+  /** The event's place among those of its shape. */
+  rank(index: number): number {
+    return this.#rank(index);
   }
 
   /** What an event says. */
@@ -273,7 +284,7 @@ function decodeGroup(
       throw new Error(`a column of JSON has ${texts.length} lines instead of ${count}`);
     return { same: false, values: texts };
   });
-  return { group: { shape, columns }, nextLine: line };
+  return { group: { structure: shape.description, count, shape, columns }, nextLine: line };
 }
 
 function decodeShape(encoded: JsonValue | undefined): EventShape {

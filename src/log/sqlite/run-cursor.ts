@@ -1,3 +1,4 @@
+import type { EventColumns } from "../event-columns.ts";
 import type { EventRuns, ReadRunsOptions, RecordedEvent } from "../event-log.ts";
 import type { CommittedState } from "./committed-state.ts";
 import type { PackedPlace } from "./log-tables.ts";
@@ -66,7 +67,11 @@ export class RunCursor {
     this.#window = Math.min(this.#largestWindow, this.#window * 2);
     for (const [stream, position] of this.#ahead)
       if (position <= this.#completeTo) this.#ahead.delete(stream);
-    return { runs: runsOf(pieces, hotEvents), completeTo: this.#completeTo };
+    return {
+      runs: runsOf(pieces, hotEvents),
+      byColumn: columnsOf(pieces, hotEvents),
+      completeTo: this.#completeTo,
+    };
   }
 
   /** Up to where all events of the stream have been given. */
@@ -103,11 +108,23 @@ function* runsOf(
   pieces: readonly Piece[],
   hotEvents: readonly StoredEvent[],
 ): Generator<RecordedEvent[], undefined, undefined> {
-  for (const { run, given } of pieces) {
-    const events: RecordedEvent[] = [];
-    for (let index = 0; index < run.count; index++)
-      if ((run.positions[index] ?? -1) > given) events.push(run.recordedEvent(index));
-    yield events;
-  }
+  for (const piece of pieces) yield eventsOf(piece);
+  yield hotEvents.map(recordedEventOf);
+}
+
+function eventsOf({ run, given }: Piece): RecordedEvent[] {
+  const events: RecordedEvent[] = [];
+  for (let index = 0; index < run.count; index++)
+    if ((run.positions[index] ?? -1) > given) events.push(run.recordedEvent(index));
+  return events;
+}
+
+/** Runs of which a part has been given are few. */
+function* columnsOf(
+  pieces: readonly Piece[],
+  hotEvents: readonly StoredEvent[],
+): Generator<RecordedEvent[] | EventColumns, undefined, undefined> {
+  for (const piece of pieces)
+    yield (piece.run.positions[0] ?? -1) > piece.given ? piece.run : eventsOf(piece);
   yield hotEvents.map(recordedEventOf);
 }

@@ -1,5 +1,6 @@
 import { crc32 } from "node:zlib";
 import { DamageError } from "../../errors.ts";
+import type { ColumnGroup, EventColumns } from "../event-columns.ts";
 import type { RecordedEvent } from "../event-log.ts";
 import { type FlatEvent, unflattenEvent } from "./event-shape.ts";
 import { type DecodedRecord, decodeRecord, encodeRecord } from "./packed-record.ts";
@@ -156,7 +157,7 @@ export function encodePackedRow(events: readonly StoredEvent[]): PackedRow {
 }
 
 /** A decoded packed row, whose events are put together when asked for. */
-export class PackedRun {
+export class PackedRun implements EventColumns {
   readonly stream: string;
   readonly firstRevision: number;
   readonly positions: readonly number[];
@@ -186,6 +187,14 @@ export class PackedRun {
 
   id(index: number): string {
     return this.#record.id(index);
+  }
+
+  group(index: number): ColumnGroup {
+    return this.#record.group(index);
+  }
+
+  rank(index: number): number {
+    return this.#record.rank(index);
   }
 
   recordedEvent(index: number): RecordedEvent {

@@ -4,7 +4,7 @@ import { type Leaf, decodeColumn, decodeIntegers, encodeColumn } from "../../../
 import { decodeEventIds, encodeEventIds } from "../../../src/log/sqlite/event-id-column.ts";
 import { throughJson } from "./json-arbitraries.ts";
 
-function roundTrip(values: readonly Leaf[]): Leaf[] {
+function roundTrip(values: readonly Leaf[]): readonly Leaf[] {
   const column = decodeColumn(throughJson(encodeColumn(values)), values.length);
   return column.same ? values.map(() => column.value) : column.values;
 }
