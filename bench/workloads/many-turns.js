@@ -9,8 +9,13 @@ import { checkAnswers, storeFolder, warmUp } from "../harness/streaming.js";
 import { report } from "./many-turns-report.js";
 
 const TURN = { deltas: 2000, characters: 16_000, toolCalls: 4 };
-/** Paced, a whole turn would take 40 s: its middle 200 deltas stand for it, with what came before in one piece. */
+/** Paced, a whole turn takes 40 s: its middle 200 deltas stand for it, with what came before in one piece. */
 const PACED_DELTAS = 200;
+/**
+ * But for the sessions of the target: a short turn has ten times as many structural events for its deltas. The others
+ * would fall behind by minutes.
+ */
+const WHOLE_PACED = { sessions: 1000, candidates: ["turn-writer", "driver-alone"] };
 /** So they do where a closed loop would take minutes. */
 const SHORT_DELTAS = 100;
 const DELTAS_PER_SECOND = 50;
@@ -27,8 +32,10 @@ const CANDIDATES = [
 
 /** @param mostWhole sessions up to which whole turns are streamed in the closed loop */
 function parametersOf({ candidate, durability, mostWhole }, pace, sessions) {
+  const isWhole = sessions === WHOLE_PACED.sessions && WHOLE_PACED.candidates.includes(candidate);
+  const paced = isWhole ? TURN.deltas : PACED_DELTAS;
   const closed = sessions <= mostWhole ? TURN.deltas : SHORT_DELTAS;
-  return { candidate, durability, pace, sessions, deltas: pace === "paced" ? PACED_DELTAS : closed };
+  return { candidate, durability, pace, sessions, deltas: pace === "paced" ? paced : closed };
 }
 
 function cases(sessionCounts) {

@@ -8,7 +8,7 @@ const LONGEST_WINDOW_MS = 100;
 /** Each turn of a window costs an append: longer windows of many turns keep that a small share of the time. */
 const WINDOW_MS_PER_TURN = 0.1;
 /** Turns that are flushed before the event loop has its turn again. */
-const TURNS_IN_SLICE = 128;
+const TURNS_IN_SLICE = 64;
 
 /**
  * One window for all turns of a store: the first delta opens it, its end flushes every turn that has deltas, so

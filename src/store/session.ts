@@ -2,10 +2,10 @@ import { StateError } from "../errors.ts";
 import { type ConversationEvent, conversationStream, isStructural } from "../events/conversation-event.ts";
 import { type EncodedEvent, eventCodec } from "../events/event-codec.ts";
 import type { AppendOptions, AppendResult, Durability, EventLog, RecordedEvent } from "../log/event-log.ts";
+import { EventLoopShare } from "../log/event-loop-share.ts";
 import type { ExpectedRevision } from "../log/expected-revision.ts";
 import { type Conversation, applyEvent, emptyConversation, skipEvent } from "../projections/conversation.ts";
 import { isRefusal } from "./append-refusals.ts";
-import { EventLoopShare } from "./event-loop-share.ts";
 import { type MessageIds, nextInBlock } from "./message-ids.ts";
 import type { SessionViews } from "./session-views.ts";
 import type { TimedDraft, Writer } from "./writer.ts";
@@ -51,8 +51,11 @@ export interface SessionServices {
   readonly durability: Durability;
 }
 
+/** What commands may take of a round of the event loop, ms, and how many of those that wait go on in one. */
+const SHARE_MS = 4;
+const COMMANDS_AT_ONCE = 64;
 /** Of the one event loop of this process, whatever stores are open. */
-const share = new EventLoopShare();
+const share = new EventLoopShare(SHARE_MS, COMMANDS_AT_ONCE);
 
 /** Conflicts in a row before a command gives up: each means that another writer got in first. */
 const MOST_ATTEMPTS = 1000;

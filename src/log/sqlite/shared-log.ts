@@ -2,7 +2,7 @@ import { StoreError, errorCode } from "../../errors.ts";
 import type { ReadRunsOptions, RecordedEvent } from "../event-log.ts";
 import { retryWhileBusy } from "./busy-retry.ts";
 import { giveBackFreePages } from "./free-space.ts";
-import { FairQueue } from "../fair-queue.ts";
+import { EventLoopShare } from "../event-loop-share.ts";
 import { ChangeWatcher } from "./change-watcher.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { CommittedState } from "./committed-state.ts";
@@ -18,7 +18,8 @@ import type { SubscriptionSource } from "./subscription.ts";
 import { truncateStream } from "./truncation.ts";
 import { WriteQueue } from "./write-queue.ts";
 
-/** Pages that are read in a round of the event loop. */
+/** What readers may take of a round of the event loop, ms, and how many pages are read in one where more wait. */
+const READING_MS = 2;
 const READERS_AT_ONCE = 8;
 
 export interface SharedLogOptions {
@@ -39,7 +40,7 @@ export class SharedLog implements SubscriptionSource {
   readonly #packer: Packer;
   readonly #checkpointer: Checkpointer;
   readonly #watcher: ChangeWatcher;
-  readonly #readers = new FairQueue(READERS_AT_ONCE);
+  readonly #reading = new EventLoopShare(READING_MS, READERS_AT_ONCE);
   readonly #listeners = new Set<() => void>();
   #isWaking = false;
   #isClosed = false;
@@ -76,7 +77,8 @@ export class SharedLog implements SubscriptionSource {
   /** Reads in a transaction that sees all commits before it, waiting for a lock where it must. */
   async read<Result>(timeoutMs: number, work: () => Result): Promise<Result> {
     // Reading waits for nothing: without this, a reader of many pages would leave the event loop to nobody else.
-    await this.#readers.turn();
+    const turn = this.#reading.turn();
+    if (turn !== undefined) await turn;
     return retryWhileBusy(this.path, timeoutMs, () => this.#readNow(work));
   }
 

@@ -4,6 +4,10 @@ import { pauseMs } from "./busy-retry.ts";
 import { isBusy, toStoreError } from "./engine.ts";
 import type { PositionCursor } from "./position-cursor.ts";
 
+/** How long a subscriber may take of a round of the event loop; what is left of a page waits for the next, ms. */
+const SHARE_MS = 4;
+const EVENTS_BETWEEN_LOOKS = 8;
+
 /** What a subscription needs of a log. */
 export interface SubscriptionSource {
   readonly path: string;
@@ -24,6 +28,8 @@ export function subscription(source: SubscriptionSource, options: SubscribeOptio
     const { batchMs = 0 } = options;
     const isPatient = batchMs > 0;
     let isCaughtUp = false;
+    let page: readonly RecordedEvent[] = [];
+    let delivered = 0;
     let failedAttempts = 0;
     let scheduled: NodeJS.Immediate | undefined;
     let retry: NodeJS.Timeout | undefined;
@@ -33,32 +39,45 @@ export function subscription(source: SubscriptionSource, options: SubscribeOptio
     };
     const deliverPage = (): void => {
       scheduled = undefined;
-      const page = readPage();
-      if (page === undefined) return;
-      const { isAtHead } = cursor;
-      for (const event of page) {
-        if (subscriber.closed) return;
-        subscriber.next({ kind: "event", event });
+      if (delivered === page.length) {
+        const next = readPage();
+        if (next === undefined) return;
+        page = next;
+        delivered = 0;
       }
+      const { isAtHead } = cursor;
+      deliverShare();
       // Beside a busy writer there is an event more each time: a patient follower leaves it to the next look.
-      const mayWait = isPatient && isCaughtUp && isAtHead;
+      const mayWait = isPatient && isCaughtUp && isAtHead && delivered === page.length;
       if (!subscriber.closed && !mayWait) schedule();
     };
+    const deliverShare = (): void => {
+      const start = performance.now();
+      for (; delivered < page.length; delivered++) {
+        const event = page[delivered];
+        if (subscriber.closed || event === undefined) return;
+        const isLook = delivered % EVENTS_BETWEEN_LOOKS === EVENTS_BETWEEN_LOOKS - 1;
+        if (isLook && performance.now() - start >= SHARE_MS) return;
+        subscriber.next({ kind: "event", event });
+      }
+      page = [];
+      delivered = 0;
+    };
     const readPage = (): RecordedEvent[] | undefined => {
-      let page: RecordedEvent[] | undefined;
+      let next: RecordedEvent[] | undefined;
       try {
-        page = source.readPage(cursor, isCaughtUp);
+        next = source.readPage(cursor, isCaughtUp);
         failedAttempts = 0;
       } catch (error) {
         if (!isBusy(error)) subscriber.error(toStoreError(error, source.path));
         else retry ??= setTimeout(retryNow, pauseMs(failedAttempts++));
         return undefined;
       }
-      if (page === undefined && !isCaughtUp) {
+      if (next === undefined && !isCaughtUp) {
         isCaughtUp = true;
         subscriber.next({ kind: "caught-up", position: cursor.position });
       }
-      return page;
+      return next;
     };
     const retryNow = (): void => {
       retry = undefined;

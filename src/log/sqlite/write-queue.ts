@@ -7,7 +7,7 @@ import { isBusy, toStoreError } from "./engine.ts";
 import type { Packer } from "./packing.ts";
 
 // A commit stops the event loop, for some ms: what is more goes into the next one. A single append may be larger.
-const MOST_EVENTS_IN_COMMIT = 256;
+const MOST_EVENTS_IN_COMMIT = 128;
 const MOST_BYTES_IN_COMMIT = 1_048_576;
 
 interface QueuedAppend {

@@ -1,9 +1,9 @@
 import { setImmediate as round } from "node:timers/promises";
 import { describe, expect, it } from "@jest/globals";
-import { EventLoopShare } from "../../src/store/event-loop-share.ts";
+import { EventLoopShare } from "../../src/log/event-loop-share.ts";
 
 let now = 0;
-const newShare = (): EventLoopShare => new EventLoopShare(() => now);
+const newShare = (): EventLoopShare => new EventLoopShare(4, 64, () => now);
 const work = (ms: number): void => void (now += ms);
 
 /** Asks so many times; gives the order in which they go on. */
@@ -17,7 +17,7 @@ function ask(share: EventLoopShare, count: number, first = 0): number[] {
   return goneOn;
 }
 
-describe("the share of the event loop that commands have", () => {
+describe("a share of the event loop", () => {
   it("lets all go on at once while it is not used up", () => {
     expect(ask(newShare(), 100)).toHaveLength(100);
   });
