@@ -32,7 +32,7 @@ export {
   rebuildViews,
 } from "./projections/rebuild.ts";
 export type { Difference, Verification } from "./projections/rebuild-verify.ts";
-export type { DeadLetter } from "./projections/view-writer.ts";
+export type { DeadLetter } from "./projections/folded-sessions.ts";
 export {
   type ProjectedEvent,
   type ProjectionDefinition,

@@ -5,7 +5,8 @@ import { type ConversationViews } from "./conversation-views.ts";
 import { isDamagedViews, isViewsBusy } from "./view-errors.ts";
 import { HolderLock } from "./holder-lock.ts";
 import { StaleView } from "./message-collection.ts";
-import { type DeadLetter, type FlushBounds, ViewWriter } from "./view-writer.ts";
+import type { DeadLetter } from "./folded-sessions.ts";
+import { type FlushBounds, ViewWriter } from "./view-writer.ts";
 
 export interface ProjectorOptions {
   /** How long structural events may wait to be written together, ms. */

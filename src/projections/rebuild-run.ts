@@ -1,7 +1,7 @@
 import { DamageError, StateError } from "../errors.ts";
 import type { EventLog } from "../log/event-log.ts";
 import type { ConversationViews } from "./conversation-views.ts";
-import type { DeadLetter } from "./view-writer.ts";
+import type { DeadLetter } from "./folded-sessions.ts";
 
 /** How far a rebuild has come. */
 export interface RebuildProgress {

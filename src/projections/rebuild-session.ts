@@ -8,7 +8,7 @@ import { type RebuildRun, checkNotAborted, unfoldable } from "./rebuild-run.ts";
 import { Differences, type Verification } from "./rebuild-verify.ts";
 import { noChanges } from "./conversation-changes.ts";
 import { unsavedConversation } from "./view-generation.ts";
-import type { DeadLetter } from "./view-writer.ts";
+import type { DeadLetter } from "./folded-sessions.ts";
 
 /** Often enough for a session that never rests. */
 const MOST_ATTEMPTS = 100;

@@ -9,7 +9,7 @@ import { buildGeneration, chooseGeneration } from "./rebuild-build.ts";
 import { type RebuildOptions, type RebuildRun, rebuildLost } from "./rebuild-run.ts";
 import { rebuildSession } from "./rebuild-session.ts";
 import { type Verification, verifyGeneration } from "./rebuild-verify.ts";
-import type { DeadLetter } from "./view-writer.ts";
+import type { DeadLetter } from "./folded-sessions.ts";
 import { viewsPath } from "./views-path.ts";
 
 export type { RebuildOptions, RebuildProgress } from "./rebuild-run.ts";
