@@ -82,7 +82,7 @@ async function run({ candidate, durability, size, turns }, folder) {
 
 export default {
   name: "one-turn",
-  rounds: 3,
+  rounds: 5,
   cases: cases(["16 KB", "64 KB"]),
   quickCases: cases(["tiny"]),
   isAvailable: ({ candidate }) => isInstalled(candidate),

@@ -224,7 +224,7 @@ function cases(events) {
 
 export default {
   name: "rebuild",
-  rounds: 3,
+  rounds: 5,
   cases: cases(1_000_000),
   quickCases: cases(2000),
   isAvailable: ({ candidate }) => isInstalled(candidate),
