@@ -159,7 +159,8 @@ export function isUpdateOfContent(data: unknown): boolean {
   return true;
 }
 
-function isCount(value: unknown): boolean {
+/** An integer from 0. */
+export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 

@@ -14,7 +14,6 @@ export interface ColumnGroup {
    * is kept as JSON text.
    */
   readonly structure: string;
-  readonly count: number;
   /** Of each leaf, in the order in which they stand in `structure`. */
   readonly columns: readonly ColumnValues[];
 }

@@ -92,15 +92,13 @@ export function applyEvent(state: Conversation, event: ConversationEvent): void 
  * events are to be applied one by one, which says what is wrong.
  * @returns true where it did.
  */
-export function applyMergedUpdate(
-  state: Conversation,
-  { event, count, splice, length }: MergedUpdate,
-): boolean {
+export function applyMergedUpdate(state: Conversation, { event, count }: MergedUpdate): boolean {
   // A fork counts its events.
   if (event.revision !== state.revision + count || state.missingForkEvents > 0) return false;
-  const content = state.messages.get(event.data.messageId)?.content;
+  const { messageId, content: splices, length } = event.data;
+  const content = state.messages.get(messageId)?.content;
   if (content === undefined || !state.keepsContents) return false;
-  const [at, del, ins] = splice;
+  const [[at, del, ins]] = splices;
   if (at + del > content.length || content.length - del + ins.length !== length) return false;
   state.revision += count - 1;
   applyEvent(state, event);

@@ -101,11 +101,11 @@ export class FoldedSessions {
 
   /** False where the events are to be taken one by one: some are in the rows already, or one of them cannot be applied. */
   #takeMerged(merged: MergedUpdate, newest: Checkpoint): boolean {
-    const { event, splice } = merged;
+    const { event } = merged;
     const tracked = this.#tracked.get(event.stream) ?? this.#track(event.stream);
     if (tracked === undefined || tracked.deadLetter !== undefined) return false;
     if (!applyMergedUpdate(tracked.conversation, merged)) return false;
-    this.#pendingUnits += splice[2].length;
+    this.#pendingUnits += event.data.content[0][2].length;
     if (tracked.savedUpTo === undefined) {
       tracked.savedUpTo = newest;
       this.#unsaved.add(tracked);

@@ -1,5 +1,5 @@
 import type { ConversationEvent, EventMetadata, Splice } from "../events/conversation-event.ts";
-import { eventDefinitions } from "../events/event-codec.ts";
+import { eventDefinitions, isCount } from "../events/event-codec.ts";
 import {
   type ColumnGroup,
   type ColumnValues,
@@ -14,12 +14,12 @@ import {
  * only take apart again.
  */
 export interface MergedUpdate {
-  /** Has the place, the id and the metadata of the newest. */
-  readonly event: ConversationEvent & { readonly type: "BranchesUpdated" };
+  /** Has the place, the id, the metadata and the length of the newest. */
+  readonly event: ConversationEvent & {
+    readonly type: "BranchesUpdated";
+    readonly data: { readonly content: [Splice]; readonly length: number };
+  };
   readonly count: number;
-  readonly splice: Splice;
-  /** UTF-16 units of the content behind it. */
-  readonly length: number;
 }
 
 /** Which leaf of a structure says what. */
@@ -134,7 +134,7 @@ export class MergedUpdates {
       newest = next;
     }
     const splice: Splice = [start, del, text];
-    return { event: this.#event(newest, end - 1, splice, length), count: end - index, splice, length };
+    return { event: this.#event(newest, end - 1, splice, length), count: end - index };
   }
 
   #event(updates: Updates, index: number, splice: Splice, length: number): MergedUpdate["event"] {
@@ -222,8 +222,4 @@ function areTexts(column: ColumnValues | undefined): boolean {
 function areMarksTexts(column: ColumnValues | undefined): boolean {
   if (!areTexts(column) || column === undefined) return false;
   return (column.same ? [column.value] : column.values).every((text) => MARKS_TEXT.test(String(text)));
-}
-
-function isCount(value: Leaf | undefined): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

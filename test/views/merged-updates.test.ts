@@ -218,7 +218,7 @@ describe("a rebuild by columns", () => {
   };
   const mergedFrom = (run: EventColumns, index: number): unknown[] => {
     const merged = new MergedUpdates(run).from(index);
-    return [merged?.count, merged?.splice, merged?.event.revision, merged?.event.metadata.n];
+    return [merged?.count, merged?.event.data.content[0], merged?.event.revision, merged?.event.metadata.n];
   };
 
   it("takes text that streamed in as a hundred events as one event, however many marks each has", () => {

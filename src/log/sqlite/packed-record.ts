@@ -160,20 +160,10 @@ export class DecodedRecord {
     return this.#ids.at(index);
   }
 
-  /** What the event at an index and those of its shape have in common, in columns. */
-  group(index: number): ColumnGroup {
-    return this.#group(index);
-  }
-
-  /** The event's place among those of its shape. */
-  rank(index: number): number {
-    return this.#rank(index);
-  }
-
   /** What an event says. */
   event(index: number): { type: string; data: JsonValue; metadata: JsonObject } {
-    const group = this.#group(index);
-    const rank = this.#rank(index);
+    const group = this.group(index);
+    const rank = this.rank(index);
     const { shape, columns } = group;
     group.data ??= valueBuilder(shape.data, columns, 0);
     group.metadata ??= valueBuilder(shape.metadata, columns, leafCount(shape.data));
@@ -184,8 +174,8 @@ export class DecodedRecord {
 
   /** The event as it was before encoding, to be encoded again. */
   flat(index: number): FlatEvent {
-    const group = this.#group(index);
-    const rank = this.#rank(index);
+    const group = this.group(index);
+    const rank = this.rank(index);
     const leaves = group.columns.map((column) =>
       column.same ? column.value : (column.values[rank] ?? null),
     );
@@ -194,11 +184,13 @@ export class DecodedRecord {
     return { id: this.id(index), shape: group.shape, leaves, size };
   }
 
-  #rank(index: number): number {
+  /** The event's place among those of its shape. */
+  rank(index: number): number {
     return this.#places === undefined ? index : (this.#places.ranks[index] ?? 0);
   }
 
-  #group(index: number): DecodedGroup {
+  /** The events of this event's shape, in columns. */
+  group(index: number): DecodedGroup {
     const group = this.#groups[this.#places === undefined ? 0 : (this.#places.order[index] ?? -1)];
     if (group === undefined) throw new RangeError(`A record of ${this.count} events has none at ${index}.`);
     return group;
@@ -284,7 +276,7 @@ function decodeGroup(
       throw new Error(`a column of JSON has ${texts.length} lines instead of ${count}`);
     return { same: false, values: texts };
   });
-  return { group: { structure: shape.description, count, shape, columns }, nextLine: line };
+  return { group: { structure: shape.description, shape, columns }, nextLine: line };
 }
 
 function decodeShape(encoded: JsonValue | undefined): EventShape {

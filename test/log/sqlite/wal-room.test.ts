@@ -1,9 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { statSync } from "node:fs";
+import { closeSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import type { EventLog } from "../../../src/log/event-log.ts";
+import { Database } from "../../../src/log/sqlite/engine.ts";
 import { openSqliteEventLog } from "../../../src/log/sqlite/sqlite-event-log.ts";
+import { WalRoom } from "../../../src/log/sqlite/wal-room.ts";
 import { checkLogIntegrity, gather } from "../../../src/testing/check-log-integrity.ts";
 import { crashedCopy, query, sampleEvent } from "./sample-log.ts";
 import { tempFolders } from "./temp-folder.ts";
@@ -77,6 +79,26 @@ describe("the WAL of a process that syncs", () => {
     await appendSynced(survivor, 10);
     await checkLogIntegrity(survivor);
     await survivor.close();
+  });
+
+  it("gets none while another writes, and some when it has done so", async () => {
+    const path = await newPath();
+    const log = await openSqliteEventLog(path);
+    await log.append("a", [sampleEvent()], "any");
+    const [one, other] = [new Database(path), new Database(path)];
+    const descriptor = openSync(`${path}-wal`, "r+");
+    const room = new WalRoom(one);
+    const before = sizeOf(path);
+    other.exec("BEGIN IMMEDIATE");
+    for (let sync = 0; sync < 10; sync++) expect(room.make(descriptor)).toBe(false);
+    expect(sizeOf(path)).toBe(before);
+    other.exec("COMMIT");
+    expect([room.make(descriptor), room.make(descriptor)]).toEqual([true, false]);
+    expect(sizeOf(path)).toBeGreaterThan(before);
+    closeSync(descriptor);
+    one.close();
+    other.close();
+    await log.close();
   });
 
   it("is shared by two writers that both put zeros behind it", async () => {
