@@ -1,6 +1,7 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { type Subscription, filter } from "rxjs";
 import type { EventLog, LogSignal } from "../log/event-log.ts";
+import { type WaitingPiece, eventLoopRounds } from "../log/event-loop-rounds.ts";
 import { type ConversationViews } from "./conversation-views.ts";
 import { isDamagedViews, isViewsBusy } from "./view-errors.ts";
 import { HolderLock } from "./holder-lock.ts";
@@ -24,7 +25,7 @@ const TAKEOVER_MS = 1000;
 /** So much of the time writing rows takes at most: after structural events, and of messages that are being streamed. */
 const MOST_SHARE = { due: 1 / 20, all: 1 / 50 };
 /** The event loop stops for each write: what is more goes on once it has had its turn. */
-const MOST_IN_WRITE: FlushBounds = { sessions: 32, ms: 4 };
+const MOST_IN_WRITE: FlushBounds = { sessions: 32, ms: 2 };
 /** Events folded between two writes at most, while it catches up. */
 const LARGEST_BATCH = 20_000;
 const MOST_SESSIONS = 1000;
@@ -55,7 +56,7 @@ export class Projector {
   readonly #timers: Record<Which, NodeJS.Timeout | undefined> = { due: undefined, all: undefined };
   readonly #pauseMs: Record<Which, number>;
   #round: Round | undefined;
-  #nextWrite: NodeJS.Immediate | undefined;
+  #nextWrite: WaitingPiece | undefined;
   #isCaughtUp = false;
   /** Events taken since the last write, while catching up. */
   #takenBehind = 0;
@@ -172,7 +173,8 @@ export class Projector {
       round.tookMs += performance.now() - start;
       round.sessionsLeft -= written;
       if (this.#round !== round) return;
-      if (written > 0 && round.sessionsLeft > 0) this.#nextWrite = setImmediate(() => this.#writeOn());
+      if (written > 0 && round.sessionsLeft > 0)
+        this.#nextWrite = eventLoopRounds.schedule(() => this.#writeOn());
       else this.#endRound(round);
     } catch (error) {
       this.#fail(error);
@@ -247,7 +249,7 @@ export class Projector {
       clearTimeout(this.#timers[which]);
       this.#timers[which] = undefined;
     }
-    clearImmediate(this.#nextWrite);
+    eventLoopRounds.cancel(this.#nextWrite);
     this.#nextWrite = this.#round = undefined;
   }
 

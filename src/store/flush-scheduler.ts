@@ -1,3 +1,5 @@
+import { type WaitingPiece, eventLoopRounds } from "../log/event-loop-rounds.ts";
+
 /** Something with deltas that wait for the end of the window. */
 export interface Flushable {
   flushWindow(): void;
@@ -8,7 +10,7 @@ const LONGEST_WINDOW_MS = 100;
 /** Each turn of a window costs an append: longer windows of many turns keep that a small share of the time. */
 const WINDOW_MS_PER_TURN = 0.1;
 /** Turns that are flushed before the event loop has its turn again. */
-const TURNS_IN_SLICE = 64;
+const TURNS_IN_SLICE = 32;
 
 /**
  * One window for all turns of a store: the first delta opens it, its end flushes every turn that has deltas, so
@@ -23,7 +25,7 @@ export class FlushScheduler {
   /** Turns of windows that have ended, and how many of them have been flushed. */
   #due: Flushable[] = [];
   #flushed = 0;
-  #nextSlice: NodeJS.Immediate | undefined;
+  #nextSlice: WaitingPiece | undefined;
 
   /**
    * @param intervalMs length of a window; 0 is the end of the tick. Default: 20, and 0.1 for each turn above 200 that
@@ -45,7 +47,7 @@ export class FlushScheduler {
   stop(): void {
     clearTimeout(this.#window as NodeJS.Timeout | undefined);
     clearImmediate(this.#window as NodeJS.Immediate | undefined);
-    clearImmediate(this.#nextSlice);
+    eventLoopRounds.cancel(this.#nextSlice);
     this.#window = this.#nextSlice = undefined;
     this.#waiting.clear();
     this.#due = [];
@@ -65,7 +67,7 @@ export class FlushScheduler {
     const end = Math.min(this.#due.length, this.#flushed + TURNS_IN_SLICE);
     for (; this.#flushed < end; this.#flushed++) this.#due[this.#flushed]?.flushWindow();
     if (end < this.#due.length) {
-      this.#nextSlice = setImmediate(() => this.#flushSlice());
+      this.#nextSlice = eventLoopRounds.schedule(() => this.#flushSlice());
       return;
     }
     this.#due = [];

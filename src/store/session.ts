@@ -2,7 +2,7 @@ import { StateError } from "../errors.ts";
 import { type ConversationEvent, conversationStream, isStructural } from "../events/conversation-event.ts";
 import { type EncodedEvent, eventCodec } from "../events/event-codec.ts";
 import type { AppendOptions, AppendResult, Durability, EventLog, RecordedEvent } from "../log/event-log.ts";
-import { EventLoopShare } from "../log/event-loop-share.ts";
+import { eventLoopRounds } from "../log/event-loop-rounds.ts";
 import type { ExpectedRevision } from "../log/expected-revision.ts";
 import { type Conversation, applyEvent, emptyConversation, skipEvent } from "../projections/conversation.ts";
 import { isRefusal } from "./append-refusals.ts";
@@ -50,12 +50,6 @@ export interface SessionServices {
   /** What structural events wait for. */
   readonly durability: Durability;
 }
-
-/** What commands may take of a round of the event loop, ms, and how many of those that wait go on in one. */
-const SHARE_MS = 4;
-const COMMANDS_AT_ONCE = 64;
-/** Of the one event loop of this process, whatever stores are open. */
-const share = new EventLoopShare(SHARE_MS, COMMANDS_AT_ONCE);
 
 /** Conflicts in a row before a command gives up: each means that another writer got in first. */
 const MOST_ATTEMPTS = 1000;
@@ -148,7 +142,7 @@ export class Session {
     try {
       // What became of it is its caller's business: this command does not depend on it.
       if (before !== undefined) await before.catch(() => undefined);
-      const turn = share.turn();
+      const turn = eventLoopRounds.turn();
       if (turn !== undefined) await turn;
       return await this.#execute(command, options);
     } finally {

@@ -4,12 +4,31 @@ import { DURABLE_SETTINGS } from "./schema.ts";
 
 const COMMITS_BETWEEN_LOOKS = 64;
 const BYTES_BETWEEN_LOOKS = 1_048_576;
-/** Pages in the WAL that are worth a checkpoint: small enough that reading stays fast, large enough that pages are written once for many commits. */
-const PAGES_PER_CHECKPOINT = 4_000;
-/** 64 MB. */
-const LONGEST_WAL_PAGES = 16_000;
-/** The thread does not keep up, or could not be started. */
-const MOST_PENDING_PAGES = 12_000;
+
+/** Pages of the WAL. */
+export interface WalBounds {
+  /** So many that wait are worth a checkpoint: few enough that reading stays fast, enough that pages are written once for many commits. */
+  readonly perCheckpoint: number;
+  /** From here on the WAL is to begin anew. */
+  readonly long: number;
+  /** So many are moved while the writer waits. */
+  readonly few: number;
+  /** Where it has not begun anew in spite of that (another process writes, or reads an old state), the writer waits again. */
+  readonly betweenPauses: number;
+  /** From here on, all or those that wait, the thread does not keep up, or could not be started. */
+  readonly farTooLong: number;
+  readonly mostPending: number;
+}
+
+/** Long is 64 MB. */
+export const DEFAULT_WAL_BOUNDS: WalBounds = {
+  perCheckpoint: 4_000,
+  long: 16_000,
+  few: 256,
+  betweenPauses: 2_000,
+  farTooLong: 32_000,
+  mostPending: 12_000,
+};
 
 /** CommonJS, as text: it must run beside compiled code, in tests and in bundles alike. */
 const WORKER_SOURCE = `
@@ -29,6 +48,12 @@ parentPort.on("message", (message) => {
 });
 `;
 
+/** Who writes, for it to wait while the last pages are moved. */
+export interface PausableWriter {
+  pause(): void;
+  resume(): void;
+}
+
 /**
  * Moves pages from the WAL into the database in a thread of its own, so that the event loop does not stop for it.
  * The thread is started when the WAL has grown for the first time: a short-lived process never needs it.
@@ -43,10 +68,18 @@ export class Checkpointer {
   #workerExited: Promise<void> = Promise.resolve();
   #isWorking = false;
   #hasFailed = false;
+  readonly #writer: PausableWriter | undefined;
+  #isWriterPaused = false;
+  readonly #bounds: WalBounds;
+  #longPages: number;
 
-  constructor(path: string, database: Database) {
+  /** @param writer of the database, where it does not write from within a look */
+  constructor(path: string, database: Database, writer?: PausableWriter, bounds = DEFAULT_WAL_BOUNDS) {
     this.#path = path;
     this.#database = database;
+    this.#writer = writer;
+    this.#bounds = bounds;
+    this.#longPages = bounds.long;
     // Says how long the WAL is and does nothing. (Before SQLite 3.51 it is a small checkpoint: right, if slower.)
     this.#selectPages = database.prepare("PRAGMA wal_checkpoint(NOOP)");
   }
@@ -69,11 +102,33 @@ export class Checkpointer {
     const row = this.#selectPages.get();
     const pages = Number(row?.[1] ?? 0);
     const pendingPages = pages - Number(row?.[2] ?? 0);
-    // A busy writer is always some pages ahead of the thread, and SQLite begins the WAL anew only when none are
-    // left: those few are moved here, between two commits.
-    const isTooLong = pages > LONGEST_WAL_PAGES || pendingPages > MOST_PENDING_PAGES;
-    if (isTooLong && (mayStop || this.#hasFailed)) this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
-    else if (pendingPages > PAGES_PER_CHECKPOINT) this.#nudge();
+    const bounds = this.#bounds;
+    if (pages <= bounds.long) this.#longPages = bounds.long;
+    const isLong = pages > this.#longPages;
+    const isBehind = pages > bounds.farTooLong || pendingPages > bounds.mostPending;
+    if (this.#hasFailed ? isLong || isBehind : isBehind && mayStop)
+      this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    else if (pendingPages > bounds.perCheckpoint || (isLong && mayStop)) {
+      const isLast = this.#nudge() && isLong && mayStop && pendingPages <= bounds.few;
+      // A busy writer is always some pages ahead of the thread, and SQLite begins the WAL anew only when none are left: the
+      // writer waits while the last few are moved. If it moved them itself, the event loop would stop for their sync.
+      if (isLast) this.#pauseWriter(pages);
+    }
+  }
+
+  #pauseWriter(pages: number): void {
+    if (this.#writer === undefined || this.#isWriterPaused) return;
+    this.#isWriterPaused = true;
+    this.#longPages = pages + this.#bounds.betweenPauses;
+    this.#worker?.ref(); // What is to be written holds the process.
+    this.#writer.pause();
+  }
+
+  #resumeWriter(): void {
+    if (!this.#isWriterPaused) return;
+    this.#isWriterPaused = false;
+    this.#worker?.unref();
+    this.#writer?.resume();
   }
 
   /** Ends the thread, which moves what is left first; resolves when it is gone and its connection closed. */
@@ -83,11 +138,13 @@ export class Checkpointer {
     await this.#workerExited;
   }
 
-  #nudge(): void {
-    if (this.#isWorking || this.#hasFailed) return;
+  /** False where the thread is at it already: pages that were written since may be left. */
+  #nudge(): boolean {
+    if (this.#isWorking || this.#hasFailed) return false;
     this.#worker ??= this.#start();
     this.#isWorking = true;
     this.#worker.postMessage("checkpoint", []);
+    return true;
   }
 
   #start(): Worker {
@@ -99,14 +156,18 @@ export class Checkpointer {
     worker.unref();
     worker.on("message", () => {
       this.#isWorking = false;
+      this.#commits = COMMITS_BETWEEN_LOOKS; // The sooner the next look, the fewer pages are left.
+      this.#resumeWriter();
     });
     // Not a failure of the log: checkpoints then run here, when the WAL is long.
     worker.on("error", () => {
       this.#hasFailed = true;
+      this.#resumeWriter();
     });
     this.#workerExited = new Promise((resolve) => {
       worker.once("exit", () => {
         this.#worker = undefined;
+        this.#resumeWriter();
         resolve();
       });
     });

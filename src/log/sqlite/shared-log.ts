@@ -2,9 +2,9 @@ import { StoreError, errorCode } from "../../errors.ts";
 import type { ReadRunsOptions, RecordedEvent } from "../event-log.ts";
 import { retryWhileBusy } from "./busy-retry.ts";
 import { giveBackFreePages } from "./free-space.ts";
-import { EventLoopShare } from "../event-loop-share.ts";
+import { eventLoopRounds } from "../event-loop-rounds.ts";
 import { ChangeWatcher } from "./change-watcher.ts";
-import { Checkpointer } from "./checkpointer.ts";
+import { Checkpointer, type WalBounds } from "./checkpointer.ts";
 import { CommittedState } from "./committed-state.ts";
 import { LogTables } from "./log-tables.ts";
 import { isBusy, toStoreError } from "./engine.ts";
@@ -18,14 +18,11 @@ import type { SubscriptionSource } from "./subscription.ts";
 import { truncateStream } from "./truncation.ts";
 import { WriteQueue } from "./write-queue.ts";
 
-/** What readers may take of a round of the event loop, ms, and how many pages are read in one where more wait. */
-const READING_MS = 2;
-const READERS_AT_ONCE = 8;
-
 export interface SharedLogOptions {
   readonly readOnly: boolean;
   readonly busyTimeoutMs: number;
   readonly hotBounds: HotBounds;
+  readonly walBounds?: WalBounds | undefined;
   readonly fdatasync?: Fdatasync | undefined;
 }
 
@@ -40,7 +37,6 @@ export class SharedLog implements SubscriptionSource {
   readonly #packer: Packer;
   readonly #checkpointer: Checkpointer;
   readonly #watcher: ChangeWatcher;
-  readonly #reading = new EventLoopShare(READING_MS, READERS_AT_ONCE);
   readonly #listeners = new Set<() => void>();
   #isWaking = false;
   #isClosed = false;
@@ -66,7 +62,7 @@ export class SharedLog implements SubscriptionSource {
     this.#packer = new Packer(this.state, options.hotBounds);
     this.queue = new WriteQueue(this.state, this.#packer, (bytes) => this.#committed(bytes));
     this.power = new PowerSync(path, database, options.busyTimeoutMs, options.fdatasync);
-    this.#checkpointer = new Checkpointer(path, database);
+    this.#checkpointer = new Checkpointer(path, database, this.queue, options.walBounds);
     this.#watcher = new ChangeWatcher(path, () => this.#lookForChanges());
   }
 
@@ -77,7 +73,7 @@ export class SharedLog implements SubscriptionSource {
   /** Reads in a transaction that sees all commits before it, waiting for a lock where it must. */
   async read<Result>(timeoutMs: number, work: () => Result): Promise<Result> {
     // Reading waits for nothing: without this, a reader of many pages would leave the event loop to nobody else.
-    const turn = this.#reading.turn();
+    const turn = eventLoopRounds.turn();
     if (turn !== undefined) await turn;
     return retryWhileBusy(this.path, timeoutMs, () => this.#readNow(work));
   }

@@ -26,6 +26,7 @@ import {
   checkTruncate,
 } from "../read-checks.ts";
 import type { AppendRequest } from "./append-commit.ts";
+import type { WalBounds } from "./checkpointer.ts";
 import { flattenEvent } from "./event-shape.ts";
 import { openReadOnly, openWritable } from "./open-database.ts";
 import { DEFAULT_HOT_BOUNDS, type HotBounds } from "./packing.ts";
@@ -54,6 +55,7 @@ export interface SqliteEventLogOptions {
   internals?: {
     fdatasync?: Fdatasync;
     hotBounds?: HotBounds;
+    walBounds?: WalBounds;
     /** Of a log that is made. */
     packSpan?: number;
     /** The file may not grow beyond: a full disk. */
@@ -84,6 +86,7 @@ export async function openSqliteEventLog(
   const shared = {
     busyTimeoutMs,
     hotBounds: internals.hotBounds ?? DEFAULT_HOT_BOUNDS,
+    walBounds: internals.walBounds,
     fdatasync: internals.fdatasync,
   };
   const writableKey = `writable ${file.path}`;

@@ -1,11 +1,12 @@
 import { Observable } from "rxjs";
 import type { LogSignal, RecordedEvent, SubscribeOptions } from "../event-log.ts";
 import { pauseMs } from "./busy-retry.ts";
+import { type WaitingPiece, eventLoopRounds } from "../event-loop-rounds.ts";
 import { isBusy, toStoreError } from "./engine.ts";
 import type { PositionCursor } from "./position-cursor.ts";
 
 /** How long a subscriber may take of a round of the event loop; what is left of a page waits for the next, ms. */
-const SHARE_MS = 4;
+const SHARE_MS = 2;
 const EVENTS_BETWEEN_LOOKS = 8;
 
 /** What a subscription needs of a log. */
@@ -31,11 +32,11 @@ export function subscription(source: SubscriptionSource, options: SubscribeOptio
     let page: readonly RecordedEvent[] = [];
     let delivered = 0;
     let failedAttempts = 0;
-    let scheduled: NodeJS.Immediate | undefined;
+    let scheduled: WaitingPiece | undefined;
     let retry: NodeJS.Timeout | undefined;
 
     const schedule = (): void => {
-      scheduled ??= setImmediate(deliverPage);
+      scheduled ??= eventLoopRounds.schedule(deliverPage);
     };
     const deliverPage = (): void => {
       scheduled = undefined;
@@ -92,7 +93,7 @@ export function subscription(source: SubscriptionSource, options: SubscribeOptio
     schedule();
     return () => {
       endWatching();
-      clearImmediate(scheduled);
+      eventLoopRounds.cancel(scheduled);
       clearTimeout(retry);
     };
   });

@@ -1,5 +1,6 @@
 import { StoreError } from "../../errors.ts";
 import type { AppendResult } from "../event-log.ts";
+import { eventLoopRounds } from "../event-loop-rounds.ts";
 import { AppendCommit, type AppendOutcome, type AppendRequest } from "./append-commit.ts";
 import { pauseMs, retryWhileBusySync } from "./busy-retry.ts";
 import type { CommittedState } from "./committed-state.ts";
@@ -7,7 +8,7 @@ import { isBusy, toStoreError } from "./engine.ts";
 import type { Packer } from "./packing.ts";
 
 // A commit stops the event loop, for some ms: what is more goes into the next one. A single append may be larger.
-const MOST_EVENTS_IN_COMMIT = 128;
+const MOST_EVENTS_IN_COMMIT = 64;
 const MOST_BYTES_IN_COMMIT = 1_048_576;
 
 interface QueuedAppend {
@@ -41,6 +42,7 @@ export class WriteQueue {
   readonly #onCommit: CommitListener;
   #queue: QueuedWrite[] = [];
   #isScheduled = false;
+  #isPaused = false;
   #retryTimer: NodeJS.Timeout | undefined;
   #attempts = 0;
   #whenIdle: (() => void)[] = [];
@@ -98,6 +100,16 @@ export class WriteQueue {
     this.#settleIdle();
   }
 
+  /** What is called for from here on is queued, until `resume`; only who stops the event loop anyway (`drainSync`) does not wait. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    if (this.#queue.length > 0 && this.#retryTimer === undefined) this.#schedule();
+  }
+
   /** Resolves when nothing is queued. */
   async drained(): Promise<void> {
     if (this.#queue.length === 0) return;
@@ -113,7 +125,7 @@ export class WriteQueue {
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    setImmediate(() => {
+    eventLoopRounds.schedule(() => {
       this.#isScheduled = false;
       this.#flush();
     });
@@ -121,6 +133,7 @@ export class WriteQueue {
 
   #flush(): void {
     if (this.#queue.length === 0) return this.#settleIdle();
+    if (this.#isPaused) return;
     const batch = this.#takeBatch();
     try {
       const settle = this.#commit(batch);

@@ -1,6 +1,9 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate as nextTick } from "node:timers/promises";
 import { describe, expect, it } from "@jest/globals";
+import { Checkpointer, type WalBounds } from "../../../src/log/sqlite/checkpointer.ts";
+import { Database } from "../../../src/log/sqlite/engine.ts";
 import { openSqliteEventLog } from "../../../src/log/sqlite/sqlite-event-log.ts";
 import { checkLogIntegrity } from "../../../src/testing/check-log-integrity.ts";
 import { sampleEvent } from "./sample-log.ts";
@@ -44,5 +47,139 @@ describe("the WAL", () => {
     expect((await stat(`${path}-wal`)).size).toBeLessThan(80 * MEGABYTE);
     await log.close();
     expect((await stat(path)).size).toBeGreaterThan(20 * MEGABYTE);
+  });
+});
+
+/** Small enough that a few hundred commits reach them; what is far too long is out of reach. */
+const SMALL: WalBounds = {
+  perCheckpoint: 40,
+  long: 100,
+  few: 30,
+  betweenPauses: 50,
+  farTooLong: 100_000,
+  mostPending: 100_000,
+};
+
+/** A database in WAL mode, a writer that commits a page or two in each round of the event loop, and what it waited for. */
+function busyWriter(path: string, threadsPath: string, bounds: WalBounds) {
+  const database = new Database(path);
+  database.exec(
+    "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (n INTEGER PRIMARY KEY, x)",
+  );
+  const insert = database.prepare("INSERT INTO t (x) VALUES (?)");
+  const wal = database.prepare("PRAGMA wal_checkpoint(NOOP)");
+  let goOn: (() => void) | undefined;
+  let paused: Promise<void> | undefined;
+  const figures = { pauses: 0, resumes: 0, mostPending: 0, longest: 0, commits: 0 };
+  const checkpointer = new Checkpointer(
+    threadsPath,
+    database,
+    {
+      pause() {
+        figures.pauses += 1;
+        const [, pages, moved] = wal.get() ?? [];
+        figures.mostPending = Math.max(figures.mostPending, Number(pages) - Number(moved));
+        paused = new Promise((resolve) => (goOn = resolve));
+      },
+      resume() {
+        figures.resumes += 1;
+        paused = undefined;
+        goOn?.();
+      },
+    },
+    bounds,
+  );
+  const pages = (): number => Number(wal.get()?.[1]);
+  return {
+    figures,
+    async commit(): Promise<number> {
+      if (paused !== undefined) await paused;
+      insert.run("x".repeat(3_000));
+      figures.commits += 1;
+      const now = pages();
+      figures.longest = Math.max(figures.longest, now);
+      checkpointer.look();
+      await nextTick();
+      return now;
+    },
+    async close(): Promise<void> {
+      await checkpointer.close();
+      database.close();
+    },
+  };
+}
+
+describe("a WAL that has become long", () => {
+  it("begins anew: the writer waits while the thread moves the last pages, and goes on", async () => {
+    const path = join(await newFolder(), "wal.db");
+    const writer = busyWriter(path, path, SMALL);
+    const afterPause: number[] = [];
+    for (let resumes = 0; writer.figures.resumes < 3 && writer.figures.commits < 20_000;) {
+      const pages = await writer.commit();
+      if (writer.figures.resumes > resumes) afterPause.push(pages);
+      resumes = writer.figures.resumes;
+    }
+    expect(writer.figures).toMatchObject({ pauses: 3, resumes: 3 });
+    // The commit behind a pause is the first one of a new WAL.
+    expect(Math.max(...afterPause)).toBeLessThan(SMALL.few);
+    expect(writer.figures.mostPending).toBeLessThanOrEqual(SMALL.few);
+    await writer.close();
+  });
+
+  it("does not make the writer wait again and again where it cannot begin anew, since somebody reads", async () => {
+    const path = join(await newFolder(), "wal.db");
+    const writer = busyWriter(path, path, SMALL);
+    await writer.commit();
+    const reader = new Database(path, { readOnly: true });
+    reader.exec("BEGIN");
+    while (writer.figures.commits < 1_000) {
+      reader.exec("COMMIT; BEGIN; SELECT count(*) FROM t");
+      await writer.commit();
+    }
+    expect(writer.figures.longest).toBeGreaterThan(1_000);
+    expect(writer.figures.pauses).toBeGreaterThan(0);
+    expect(writer.figures.pauses).toBeLessThanOrEqual(writer.figures.longest / SMALL.betweenPauses);
+    reader.close();
+    await writer.close();
+  });
+
+  it("is moved by the writer itself where no thread can be started", async () => {
+    const folder = await newFolder();
+    const writer = busyWriter(join(folder, "wal.db"), join(folder, "missing", "wal.db"), SMALL);
+    let pages = 0;
+    // Until the thread has failed nobody knows that it will.
+    for (let before = 0; pages >= before && writer.figures.commits < 20_000; pages = await writer.commit())
+      before = pages;
+    expect(pages).toBeLessThan(SMALL.few);
+    writer.figures.longest = 0;
+    for (let commits = 0; commits < 500; commits++) await writer.commit();
+    expect(writer.figures.longest).toBeLessThan(SMALL.long + SMALL.few);
+    expect(writer.figures.pauses).toBe(writer.figures.resumes);
+    await writer.close();
+  });
+
+  it("loses, doubles and reorders nothing of what is appended meanwhile, and closing waits for it", async () => {
+    const path = join(await newFolder(), "log.db");
+    const log = await openSqliteEventLog(path, { internals: { walBounds: SMALL } });
+    const APPENDS = 500;
+    const streams = Array.from({ length: 8 }, (_, index) => `s${index}`);
+    const text = noise().slice(0, 3_000);
+    const appended = await Promise.all(
+      streams.map(async (stream) => {
+        for (let n = 0; n < APPENDS; n++) {
+          const result = await log.append(stream, [sampleEvent(text)], n === 0 ? "no-stream" : n - 1);
+          expect(result).toMatchObject({ ok: true, revision: n });
+        }
+        return APPENDS;
+      }),
+    );
+    expect(appended).toHaveLength(streams.length);
+    expect((await stat(`${path}-wal`)).size).toBeLessThan(8 * MEGABYTE);
+    await checkLogIntegrity(log);
+    const last = streams.map((stream) => log.append(stream, [sampleEvent(text)], APPENDS - 1));
+    await log.close();
+    expect(await Promise.all(last)).toEqual(
+      streams.map(() => expect.objectContaining({ ok: true, revision: APPENDS })),
+    );
   });
 });

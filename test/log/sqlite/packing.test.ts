@@ -99,13 +99,13 @@ describe("packing", () => {
   it("packs few streams in one commit, and the others in the next ones", async () => {
     await withLog({}, async (log, path) => {
       const all = (count: number): Promise<unknown> =>
-        Promise.all(Array.from({ length: 100 }, (_, n) => log.append(`s${n}`, sampleEvents(count), "any")));
+        Promise.all(Array.from({ length: 60 }, (_, n) => log.append(`s${n}`, sampleEvents(count), "any")));
       await all(63);
       expect(packedRows(path)).toEqual([]);
       await all(1);
       expect(packedRows(path)).toHaveLength(8);
-      for (let commit = 0; commit < 12; commit++) await log.append("last", [sampleEvent()], "any");
-      expect(packedRows(path)).toHaveLength(100);
+      for (let commit = 0; commit < 7; commit++) await log.append("last", [sampleEvent()], "any");
+      expect(packedRows(path)).toHaveLength(60);
     });
   });
 
@@ -114,7 +114,7 @@ describe("packing", () => {
       const streams = Array.from({ length: 1_200 }, (_, n) => `s${n}`);
       await Promise.all(streams.map((stream) => log.append(stream, [sampleEvent()], "any")));
       const commits = query(path, "SELECT count FROM hot ORDER BY position").flat();
-      expect(commits).toEqual([...Array.from({ length: 9 }, () => 128), 48]);
+      expect(commits).toEqual([...Array.from({ length: 18 }, () => 64), 48]);
     });
   });
 

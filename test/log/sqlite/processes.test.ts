@@ -16,6 +16,16 @@ const child = (name: string): string => join(import.meta.dirname, "children", na
 
 type Acknowledged = [stream: string, revision: number, position: number, ids: string[]];
 
+/** The WAL becomes long, and begins anew, again and again: writers wait for that. */
+const walBounds = {
+  perCheckpoint: 40,
+  long: 100,
+  few: 30,
+  betweenPauses: 50,
+  farTooLong: 32_000,
+  mostPending: 12_000,
+};
+
 /** A process that appends; it says what was acknowledged. */
 class AppendingProcess {
   readonly #process: ChildProcess;
@@ -94,7 +104,13 @@ describe("two processes that append", () => {
     const appends = isLong ? 30_000 : 3_000;
     const own = (name: string): string[] => Array.from({ length: 5 }, (_, n) => `${name}-${n}`);
     const processes = ["first", "second"].map(
-      (name) => new AppendingProcess({ path, streams: ["shared", ...own(name), "shared too"], appends }),
+      (name) =>
+        new AppendingProcess({
+          path,
+          streams: ["shared", ...own(name), "shared too"],
+          appends,
+          internals: { walBounds },
+        }),
     );
     await Promise.all(processes.map((one) => one.end()));
     const acknowledged = processes.flatMap((one) => one.acknowledged);
@@ -136,7 +152,11 @@ describe("kill -9", () => {
       const path = await newPath();
       const streams = Array.from({ length: 20 }, (_, n) => `stream-${n}`);
       // Large events, so that the WAL is long enough for checkpoints; small bounds, so that packing is always on.
-      const internals = { hotBounds: { rows: 50, events: 500, bytes: 1_000_000 }, packSpan: 2_000 };
+      const internals = {
+        hotBounds: { rows: 50, events: 500, bytes: 1_000_000 },
+        packSpan: 2_000,
+        walBounds,
+      };
       let after = -1;
       for (let round = 0; round < rounds; round++) {
         const victim = new AppendingProcess({
