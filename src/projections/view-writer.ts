@@ -129,7 +129,7 @@ export class ViewWriter {
   #takeColumns(run: EventColumns, completeTo: number): Place[] {
     this.#newestStream = run.stream;
     this.#sessions.takeColumns(run, this.#newest);
-    const complete = run.positions.findLastIndex((position) => position <= completeTo);
+    const complete = countUpTo(run.positions, completeTo) - 1;
     return [run.count - 1, complete].flatMap((index) => {
       const position = run.positions[index];
       return position === undefined ? [] : [{ position, id: run.id(index) }];
@@ -194,4 +194,16 @@ export class ViewWriter {
     }
     return earliest;
   }
+}
+
+/** How many of the rising positions are at or below `most`: a run may be far ahead of where everything is complete. */
+function countUpTo(positions: readonly number[], most: number): number {
+  let low = 0;
+  let high = positions.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((positions[middle] ?? 0) <= most) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
