@@ -1,7 +1,8 @@
 export * from "./errors.ts";
 
 // The conversations.
-export { ConversationStore, openConversationStore } from "./store/conversation-store.ts";
+export { ConversationStore } from "./store/conversation-store.ts";
+export { openConversationStore } from "./store/open-conversation-store.ts";
 export type * from "./store/store-options.ts";
 export type * from "./store/turn.ts";
 export type { TurnWriter } from "./store/turn-writer.ts";

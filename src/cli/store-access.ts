@@ -28,7 +28,7 @@ export async function withStore<T>(
   use: (store: ConversationStore) => Promise<T>,
 ): Promise<T> {
   // Loaded on demand: --help and a wrong flag need no database.
-  const { openConversationStore } = await import("../store/conversation-store.ts");
+  const { openConversationStore } = await import("../store/open-conversation-store.ts");
   const store = await openConversationStore(url, options);
   let result: T;
   try {

@@ -4,7 +4,6 @@ import { NotFoundError, StoreError } from "../errors.ts";
 import { type Outcome, type Role, conversationStream } from "../events/conversation-event.ts";
 import type { Usage } from "../events/stored-part.ts";
 import type { EventLog } from "../log/event-log.ts";
-import { openEventLog } from "../log/open-event-log.ts";
 import type { Conversation } from "../projections/conversation.ts";
 import { type Point, foldTo, toPoint } from "../projections/point.ts";
 import {
@@ -16,10 +15,8 @@ import {
 } from "../projections/session-index.ts";
 import { type SessionState, toSessionState } from "../projections/session-state.ts";
 import { type StoredMessage, toStoredMessage } from "../projections/stored-message.ts";
-import { viewsPath } from "../projections/views-path.ts";
 import { CallOrder } from "./call-order.ts";
 import { type Fork, type ForkOptions, forkSession } from "./fork.ts";
-import { FlushScheduler } from "./flush-scheduler.ts";
 import { MessageIds } from "./message-ids.ts";
 import {
   type MessageContent,
@@ -32,6 +29,7 @@ import { type ListMessagesOptions, pageOfMessages } from "./message-page.ts";
 import type { ModelMessage, ModelMessageInput } from "./model-message-types.ts";
 import { type ModelMessagesOptions, toModelMessages } from "./model-messages.ts";
 import { type Purge, truncateDeleted } from "./purge.ts";
+import { OpenTurns } from "./open-turns.ts";
 import { expandPrompt } from "./prompt-to-messages.ts";
 import * as commands from "./session-commands.ts";
 import { SessionCache } from "./session-cache.ts";
@@ -51,7 +49,7 @@ import {
 import type { StoreViews } from "./store-views.ts";
 import { type SessionChange, watchSession, watchSessionIterably } from "./session-watch.ts";
 import { WriterLiveness } from "./writer-liveness.ts";
-import { TurnWriter } from "./turn-writer.ts";
+import type { TurnWriter } from "./turn-writer.ts";
 import type { UIMessage } from "./ui-message-types.ts";
 import { type UIMessagesOptions, toUIMessages } from "./ui-messages.ts";
 import { Writer } from "./writer.ts";
@@ -73,8 +71,7 @@ export class ConversationStore {
   readonly #messageIds: MessageIds;
   readonly #sessions: SessionCache;
   readonly #calls: CallOrder;
-  readonly #scheduler: FlushScheduler;
-  readonly #openTurns = new Set<TurnWriter>();
+  readonly #turns: OpenTurns;
   readonly #recovery: TurnRecovery;
   readonly #directory: SessionDirectory;
   readonly #views: StoreViews | undefined;
@@ -92,7 +89,6 @@ export class ConversationStore {
       heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
     });
     this.#messageIds = new MessageIds(log, this.#writer);
-    this.#scheduler = new FlushScheduler(options.flushIntervalMs);
     const durability = options.durability ?? "power";
     this.#services = {
       log,
@@ -103,6 +99,12 @@ export class ConversationStore {
     };
     this.#sessions = new SessionCache(this.#services, options.cachedSessions ?? 1000);
     this.#calls = new CallOrder(this.#sessions, this.#messageIds);
+    this.#turns = new OpenTurns({
+      writer: this.#writer,
+      flushIntervalMs: options.flushIntervalMs,
+      maxAppendBytes: log.limits.maxAppendBytes,
+      readPrompt: (sessionId, promptOptions) => this.getMessages(sessionId, promptOptions),
+    });
     this.#recovery = new TurnRecovery(
       this.#sessions,
       this.#directory,
@@ -156,7 +158,7 @@ export class ConversationStore {
     const turnId = randomUUID();
     const command = commands.beginTurn(turnId, toUserMessage(options.user), options.model);
     const messageId = await this.#run(sessionId, command);
-    return this.#openTurn(this.#sessions.get(sessionId), turnId, messageId, options.signal);
+    return this.#turns.open(this.#sessions.get(sessionId), turnId, messageId, options.signal);
   }
 
   /**
@@ -166,38 +168,12 @@ export class ConversationStore {
   async regenerate(sessionId: string, options: Omit<BeginTurnOptions, "user"> = {}): Promise<TurnWriter> {
     const turnId = randomUUID();
     const messageId = await this.#run(sessionId, commands.regenerate(turnId, options.model));
-    return this.#openTurn(this.#sessions.get(sessionId), turnId, messageId, options.signal);
+    return this.#turns.open(this.#sessions.get(sessionId), turnId, messageId, options.signal);
   }
 
   /** Shows another variant of a message: an index into `[...branches, content]`. @throws `turn-open`, `branch-not-found` */
   async selectBranch(id: number, index: number): Promise<void> {
     return this.#runOnMessage(id, (sessionId) => commands.selectBranch(sessionId, id, index));
-  }
-
-  #openTurn(
-    session: Session,
-    turnId: string,
-    messageId: number,
-    signal: AbortSignal | undefined,
-  ): TurnWriter {
-    const turn: TurnWriter = new TurnWriter({
-      session,
-      turnId,
-      messageId,
-      scheduler: this.#scheduler,
-      maxAppendBytes: this.#log.limits.maxAppendBytes,
-      signal,
-      readPrompt: (promptOptions) => this.getMessages(session.id, promptOptions),
-      onClose: () => this.#closeTurn(turn),
-    });
-    this.#openTurns.add(turn);
-    this.#writer.startHeartbeats();
-    return turn;
-  }
-
-  #closeTurn(turn: TurnWriter): void {
-    this.#openTurns.delete(turn);
-    if (this.#openTurns.size === 0) this.#writer.stopHeartbeats();
   }
 
   /**
@@ -386,9 +362,7 @@ export class ConversationStore {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const turns = [...this.#openTurns];
-    const flushed = await Promise.allSettled(turns.map((turn) => turn.detach()));
-    this.#scheduler.stop();
+    const flushed = await this.#turns.detach();
     await this.#calls.idle();
     const closed = await Promise.allSettled([this.#writer.stop()]);
     this.#views?.close();
@@ -421,34 +395,4 @@ export class ConversationStore {
   #checkOpen(): void {
     if (this.#isClosed) throw new StoreError("store-closed", "The store has been closed: open it again.");
   }
-}
-
-/**
- * Opens the conversations of a store: `memory:`, a path or `file:` URL of a SQLite file (made where there is none).
- * @throws `unknown-store-url`, `store-not-found`, `not-a-turnlog-file`, `newer-format`, `read-only`, …
- */
-export async function openConversationStore(
-  urlOrPath: string,
-  options: ConversationStoreOptions = {},
-): Promise<ConversationStore> {
-  const log = await openEventLog(urlOrPath, { readOnly: options.readOnly ?? false });
-  try {
-    const views = await openStoreViews(log, urlOrPath, options);
-    return new ConversationStore(log, options, views);
-  } catch (error) {
-    await log.close();
-    throw error;
-  }
-}
-
-async function openStoreViews(
-  log: EventLog,
-  urlOrPath: string,
-  options: ConversationStoreOptions,
-): Promise<StoreViews | undefined> {
-  const path = viewsPath(urlOrPath, options.views);
-  if (path === undefined) return undefined;
-  // Loaded on demand: a program that needs no views needs no native module.
-  const { openStoreViews: open } = await import("./store-views.ts");
-  return open(log, path, options);
 }

@@ -5,7 +5,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "@jest/globals";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { builtCli, run, runBuilt, streamOf, withFolder, withStoreFile } from "./cli-support.ts";
 
 /** The compiled command, in processes of its own (`npm run build` first; `npm test` does). */

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { hasOpenssl, makeCertificate } from "../support/eventstoredb-fixture/certificate.ts";
 import { FixtureNode } from "../support/eventstoredb-fixture/fixture-node.ts";
 import { builtCli, runBuilt, withFolder } from "./cli-support.ts";

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { copyStore } from "../forensics/damaged-file-support.ts";
 import { StoreUrls } from "../forensics/transfer-support.ts";
 import { FixtureNode } from "../support/eventstoredb-fixture/fixture-node.ts";

@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { fillChat, run, withFolder, withStoreFile } from "./cli-support.ts";
 
 /** Database and WAL of log and views, as they lie on disk while nothing is open. */

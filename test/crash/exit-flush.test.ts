@@ -6,7 +6,7 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import type { StoredMessage } from "../../src/projections/stored-message.ts";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 
 const CHILD = fileURLToPath(new URL("exit-child.js", import.meta.url));
 const BUFFERED = [{ kind: "text", text: "buffered" }];

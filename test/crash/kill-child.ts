@@ -6,7 +6,8 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { expect } from "@jest/globals";
 import type { StoredMessage } from "../../src/projections/stored-message.ts";
-import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
+import type { ConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 
 const CHILD = fileURLToPath(new URL("kill-child.js", import.meta.url));
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { createInterface } from "node:readline";
 import { describe, expect, it } from "@jest/globals";
 import type { StoredPart, ToolPart } from "../../src/events/stored-part.ts";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { FixtureNode } from "../support/eventstoredb-fixture/fixture-node.ts";
 import { NO_REAL_SERVER, ownLog, realServer } from "../support/real-server.ts";
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "@jest/globals";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 
 const CHILD = fileURLToPath(new URL("watching-child.js", import.meta.url));
 

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "@jest/globals";
 import { transfer, exportSource } from "../../src/forensics/transfer.ts";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { inPieces } from "../forensics/transfer-support.ts";
 
 it("the example in docs/export-format.md is an export, checksums included, and makes the session that it shows", async () => {

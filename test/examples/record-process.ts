@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { TurnVerb } from "../../src/recording/turn-verb.ts";
 import type { StoredMessage } from "../../src/projections/stored-message.ts";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { Child, builtCli } from "./child-process.ts";
 
 /** A line that `record --ack` printed. */

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { type TurnVerb, turnVerbSchema } from "../../src/recording/turn-verb.ts";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { Child, builtCli, root, withFolder } from "./child-process.ts";
 import { RecordProcess } from "./record-process.ts";
 

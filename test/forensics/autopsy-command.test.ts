@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { type CliResult, run, runBuilt, withFolder, withStoreFile } from "../cli/cli-support.ts";
 import { scriptNight, scriptTurn } from "./autopsy-support.ts";
 import { startScenario, untilDead } from "./zoo-support.ts";

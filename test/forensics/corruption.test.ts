@@ -7,7 +7,7 @@ import type { SalvageReport } from "../../src/forensics/salvage.ts";
 import type { RecordedEvent } from "../../src/log/event-log.ts";
 import { openEventLog } from "../../src/log/open-event-log.ts";
 import type { StoredMessage } from "../../src/projections/stored-message.ts";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { run } from "../cli/cli-support.ts";
 import {
   type StoredRow,

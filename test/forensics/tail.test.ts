@@ -8,7 +8,8 @@ import { describe, expect, it } from "@jest/globals";
 import { followLog } from "../../src/forensics/follow-log.ts";
 import type { LogSignal, ReadAllOptions, RecordedEvent, SubscribeOptions } from "../../src/log/event-log.ts";
 import { type Observable, Subject, concat, defer, from, map } from "rxjs";
-import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
+import type { ConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { builtCli, run, withFolder, withStoreFile } from "../cli/cli-support.ts";
 import { withStore } from "../support/memory-store.ts";
 

@@ -13,7 +13,8 @@ import {
 import type { EventLog, RecordedEvent } from "../../src/log/event-log.ts";
 import { MemoryEventLog } from "../../src/log/memory-event-log.ts";
 import { openEventLog } from "../../src/log/open-event-log.ts";
-import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
+import type { ConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import type { FixtureNode } from "../support/eventstoredb-fixture/fixture-node.ts";
 
 /** URLs of stores that are nobody else's. */

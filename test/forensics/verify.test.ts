@@ -11,7 +11,8 @@ import { verifyStore } from "../../src/forensics/verify.ts";
 import type { JsonObject, JsonValue, RecordedEvent } from "../../src/log/event-log.ts";
 import { MemoryEventLog } from "../../src/log/memory-event-log.ts";
 import { Database } from "../../src/log/sqlite/engine.ts";
-import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
+import type { ConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { withFolder } from "../cli/cli-support.ts";
 import { fillRichly } from "../support/rich-session.ts";
 

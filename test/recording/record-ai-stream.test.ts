@@ -4,7 +4,8 @@ import { z } from "zod";
 import type { ToolPart } from "../../src/events/stored-part.ts";
 import { recordStream } from "../../src/recording/record-ai-stream.ts";
 import { recordedTools } from "../../src/recording/recorded-tools.ts";
-import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
+import type { ConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { call, finish, scriptedModel, text } from "../support/scripted-model.ts";
 
 /** Against the real SDK; only the model is scripted. */

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { DatabaseSync } from "@photostructure/sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import { TurnlogError } from "../../src/errors.ts";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { checkLogIntegrity } from "../../src/testing/index.ts";
 
 const CHILD = fileURLToPath(new URL("../crash/bad-store-child.js", import.meta.url));

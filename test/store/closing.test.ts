@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
-import { openConversationStore, type ConversationStore } from "../../src/store/conversation-store.ts";
+import type { ConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 
 let logs = 0;
 /** The URL of a log in memory that nobody else uses. */

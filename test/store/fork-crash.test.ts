@@ -3,7 +3,7 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "@jest/globals";
 import type { StoredMessage } from "../../src/projections/stored-message.ts";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { checkLogIntegrity } from "../../src/testing/index.ts";
 import { look, withStorePath } from "../crash/kill-child.ts";
 

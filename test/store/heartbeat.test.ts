@@ -1,7 +1,8 @@
 import { describe, expect, it, jest } from "@jest/globals";
 import { type Observable, filter, firstValueFrom, map, take, toArray } from "rxjs";
 import type { LogSignal, RecordedEvent } from "../../src/log/event-log.ts";
-import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
+import type { ConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 
 async function withBeatingStore(
   heartbeatMs: number,

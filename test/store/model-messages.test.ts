@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import type { StoredPart } from "../../src/events/stored-part.ts";
-import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
+import type { ConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import type { ModelMessage } from "../../src/store/model-message-types.ts";
 import { MISSING_RESULT_TEXT } from "../../src/store/tool-model-parts.ts";
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
-import { openConversationStore, type ConversationStore } from "../../src/store/conversation-store.ts";
+import type { ConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { withStore, withStores } from "../support/memory-store.ts";
 
 /** Session ids of a list. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@jest/globals";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 
 describe("options that cannot work", () => {
   it.each([

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import { convertToModelMessages, safeValidateUIMessages } from "ai";
 import { safeValidateUIMessages as newestSafeValidateUIMessages } from "ai-newest";
 import type { StoredPart } from "../../src/events/stored-part.ts";
-import { type ConversationStore, openConversationStore } from "../../src/store/conversation-store.ts";
+import type { ConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { MISSING_RESULT_TEXT } from "../../src/store/tool-model-parts.ts";
 import type { UIMessage, UIMessagePart } from "../../src/store/ui-message-types.ts";
 

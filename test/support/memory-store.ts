@@ -1,4 +1,5 @@
-import { openConversationStore, type ConversationStore } from "../../src/store/conversation-store.ts";
+import type { ConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 
 /** A store of its own in memory, closed after use; deltas are flushed every tick. */
 export async function withStore<T>(use: (store: ConversationStore) => Promise<T>): Promise<T> {

@@ -7,7 +7,7 @@ import { errorCode } from "../../src/errors.ts";
 import { Database } from "../../src/log/sqlite/engine.ts";
 import { openViews } from "../../src/projections/open-views.ts";
 import { rebuildViews } from "../../src/projections/rebuild.ts";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { tempFolders } from "../log/sqlite/temp-folder.ts";
 import { expectRebuilt, makeHistory, project, withLog, withViews } from "./support/histories.ts";
 import { allEvents } from "./support/views-world.ts";

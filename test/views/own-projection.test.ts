@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { openProjection, rebuildProjection } from "../../src/projections/open-projection.ts";
 import { defineProjection } from "../../src/projections/own-projection.ts";
-import { openConversationStore } from "../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../src/store/open-conversation-store.ts";
 import { query } from "../log/sqlite/sample-log.ts";
 import { tempFolders } from "../log/sqlite/temp-folder.ts";
 import { asForeign } from "../support/faulty-store.ts";

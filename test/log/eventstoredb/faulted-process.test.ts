@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { openEventStoreDbEventLog } from "../../../src/log/eventstoredb/eventstoredb-event-log.ts";
-import { openConversationStore } from "../../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../../src/store/open-conversation-store.ts";
 import { gather } from "../../../src/testing/check-log-integrity.ts";
 import { Child, root, withFolder } from "../../examples/child-process.ts";
 import { FixtureNode } from "../../support/eventstoredb-fixture/fixture-node.ts";

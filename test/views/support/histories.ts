@@ -5,7 +5,7 @@ import type { EventLog, RecordedEvent } from "../../../src/log/event-log.ts";
 import { type ConversationViews } from "../../../src/projections/conversation-views.ts";
 import { openSound, openViews } from "../../../src/projections/open-views.ts";
 import { ViewWriter } from "../../../src/projections/view-writer.ts";
-import { openConversationStore } from "../../../src/store/conversation-store.ts";
+import { openConversationStore } from "../../../src/store/open-conversation-store.ts";
 import { conversationStepOrDeletion, playStep } from "./random-steps.ts";
 import { allEvents, expectExactRows } from "./views-world.ts";
 
