@@ -3,13 +3,11 @@ import type { ConversationEvent } from "../events/conversation-event.ts";
 import type { Conversation } from "../projections/conversation.ts";
 import { type Deferred, deferred } from "./deferred.ts";
 import type { Decision, Session, SessionObserver } from "./session.ts";
+import { EVENT_OVERHEAD } from "./turn-limits.ts";
 import type { TimedDraft } from "./writer.ts";
 
 /** Text that may be on its way to the log before a turn writer asks its caller to wait. UTF-16 units. */
 export const MOST_UNACKNOWLEDGED = 1_048_576;
-
-/** What an event costs beside its text, bytes of JSON, rounded up. */
-const EVENT_OVERHEAD = 2048;
 
 const ANOTHER_TURN = "another turn has begun in this session";
 

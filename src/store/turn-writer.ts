@@ -1,15 +1,13 @@
-import { InvalidInputError, StateError, StoreError } from "../errors.ts";
+import { StateError, StoreError } from "../errors.ts";
 import type { Cause, Outcome, Splice, TurnError } from "../events/conversation-event.ts";
 import { contentChecksum } from "../events/content-checksum.ts";
 import { checkDraft } from "../events/event-codec.ts";
 import type { FilePart, SourcePart, StoredPart, ToolPart } from "../events/stored-part.ts";
-import { SplicedText } from "../events/text-splice.ts";
 import { handled } from "./deferred.ts";
 import { onExit } from "./exit-flush.ts";
 import type { Flushable, FlushScheduler } from "./flush-scheduler.ts";
 import type { ModelMessage } from "./model-message-types.ts";
 import type { ModelMessagesOptions } from "./model-messages.ts";
-import { LONGEST_EVENT, PendingDeltas } from "./pending-deltas.ts";
 import type { Session } from "./session.ts";
 import type {
   ApprovalOptions,
@@ -21,17 +19,16 @@ import type {
   Turn,
 } from "./turn.ts";
 import { newToolCall, withApproval, withInput, withOutput, withStart } from "./tool-call-states.ts";
+import { TurnContent, type UpdateDraft } from "./turn-content.ts";
+import { checkFits, checkText } from "./turn-limits.ts";
 import { TurnOutbox } from "./turn-outbox.ts";
-import { TurnParts } from "./turn-parts.ts";
+import type { TurnParts } from "./turn-parts.ts";
 import type { TimedDraft } from "./writer.ts";
 
 const DONE = Promise.resolve();
 
 /** UTF-16 units up to which a delta fits into every log's append, however it is escaped. */
 const LONGEST_SMALL_DELTA = 4096;
-
-/** Bytes of JSON that an event has beside its text, rounded up. */
-const EVENT_OVERHEAD = 2048;
 
 export type PromptOptions = ModelMessagesOptions & { limit?: number | undefined };
 
@@ -55,10 +52,8 @@ export class TurnWriter implements Turn, Flushable {
   readonly sessionId: string;
   readonly messageId: number;
   readonly turnId: string;
+  readonly #content: TurnContent;
   readonly #parts: TurnParts;
-  /** The same JSON, as far as it has been made into events. */
-  readonly #content = new SplicedText("[]");
-  readonly #pending = new PendingDeltas();
   readonly #outbox: TurnOutbox;
   readonly #options: TurnWriterOptions;
   readonly #takeBackExit: () => void;
@@ -71,7 +66,8 @@ export class TurnWriter implements Turn, Flushable {
     this.sessionId = options.session.id;
     this.messageId = options.messageId;
     this.turnId = options.turnId;
-    this.#parts = new TurnParts(options.turnId);
+    this.#content = new TurnContent(options.turnId, options.messageId);
+    this.#parts = this.#content.parts;
     this.#outbox = new TurnOutbox(options.session, this, options.maxAppendBytes, () => this.#close());
     this.#takeBackExit = onExit(() => this.#flushAtExit());
     if (options.signal?.aborted === true) this.#onAbort();
@@ -237,10 +233,8 @@ export class TurnWriter implements Turn, Flushable {
   ): Promise<void> | undefined {
     if (options !== undefined || this.#outcome !== undefined || typeof text !== "string") return undefined;
     if (text === "" || text.length > LONGEST_SMALL_DELTA || this.#outbox.hasFailed) return undefined;
-    const ins = this.#parts.extend(kind, text);
-    if (ins === undefined) return undefined;
-    this.#pending.insert(this.#parts.insertedAt, ins, Date.now());
-    if (this.#pending.isFull) this.flushWindow();
+    if (!this.#content.extend(kind, text)) return undefined;
+    if (this.#content.isFull) this.flushWindow();
     else this.#scheduleFlush();
     return this.#outbox.whenReady() ?? DONE;
   }
@@ -266,9 +260,8 @@ export class TurnWriter implements Turn, Flushable {
 
   #addDelta(splice: Splice | undefined): void {
     if (splice === undefined) return;
-    if (splice[2].length >= LONGEST_EVENT) this.#closePending(); // A giant goes alone, or no append could hold it.
-    this.#pending.add(splice, Date.now());
-    if (this.#pending.isFull) this.flushWindow();
+    this.#push(this.#content.addDelta(splice));
+    if (this.#content.isFull) this.flushWindow();
     else this.#scheduleFlush();
   }
 
@@ -304,42 +297,21 @@ export class TurnWriter implements Turn, Flushable {
     );
   }
 
-  /** What one append cannot hold is refused before anything changes, so that the turn can go on. */
   #checkFits(text: string, extra?: unknown): void {
-    const json = extra === undefined ? text : text + JSON.stringify(extra);
-    const most = this.#options.maxAppendBytes - EVENT_OVERHEAD;
-    // Escaped once as a part and once more in the event: measured only where it could matter.
-    if (json.length * 14 <= most) return;
-    const bytes = Buffer.byteLength(JSON.stringify(JSON.stringify(json)));
-    if (bytes <= most) return;
-    throw new InvalidInputError(
-      "event-too-large",
-      `${bytes} bytes are more than one append to this log can hold (${this.#options.maxAppendBytes}); the call was refused and the turn can go on.`,
-      { details: { bytes, maxAppendBytes: this.#options.maxAppendBytes } },
-    );
+    checkFits(this.#options.maxAppendBytes, text, extra);
   }
 
   #closePending(): void {
-    const deltas = this.#pending.take();
-    if (deltas === undefined) return;
-    const { time, splices, marks } = deltas;
-    this.#push("delta", splices, marks === undefined ? {} : { marks }, time);
+    this.#push(this.#content.takeDeltas());
   }
 
-  #push(cause: Cause, splices: Splice[], extra: { marks?: [number, number][] }, time: number): void {
-    let units = 0;
-    for (const [at, del, ins] of splices) {
-      this.#content.splice(at, del, ins);
-      units += ins.length;
-    }
-    const data = { messageId: this.messageId, content: splices, length: this.#content.length, ...extra };
-    const bytes = units * 6 + splices.length * 32 + (extra.marks?.length ?? 0) * 32;
-    this.#outbox.push({ type: "BranchesUpdated", data, cause, turnId: this.turnId, time }, units, bytes);
+  #push(update: UpdateDraft | undefined): void {
+    if (update !== undefined) this.#outbox.push(update.draft, update.units, update.bytes);
   }
 
   #structural(cause: Cause, splice: Splice): Promise<void> {
     this.#closePending();
-    this.#push(cause, [splice], {}, Date.now());
+    this.#push(this.#content.update(cause, [splice], Date.now()));
     const done = this.#outbox.whenAcknowledged();
     this.#outbox.send();
     return done;
@@ -356,11 +328,11 @@ export class TurnWriter implements Turn, Flushable {
       this.#closePending();
       const released = this.#parts.release();
       const time = Date.now();
-      if (released.length > 0) this.#push("delta", released, {}, time);
+      if (released.length > 0) this.#push(this.#content.update("delta", released, time));
       this.#outcome = outcome;
       // Nothing changes the content from here on.
       const ended = (): TimedDraft => {
-        const data = { ...end, content: contentChecksum(this.#content.toString()) };
+        const data = { ...end, content: this.#content.checksum() };
         return { type: "TurnEnded", data, turnId, time };
       };
       this.#outbox.push(ended, 0, json.length * 3);
@@ -386,14 +358,6 @@ export class TurnWriter implements Turn, Flushable {
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     this.#options.onClose();
   }
-}
-
-function checkText(text: unknown): void {
-  if (typeof text === "string") return;
-  throw new InvalidInputError(
-    "invalid-content",
-    `A delta is a string, not ${typeof text}: the call was refused and the turn can go on.`,
-  );
 }
 
 /** What the log will give back: no undefined, no shared references. */
