@@ -6,8 +6,9 @@ import { eventLoopRounds } from "../log/event-loop-rounds.ts";
 import type { ExpectedRevision } from "../log/expected-revision.ts";
 import { type Conversation, applyEvent, emptyConversation, skipEvent } from "../projections/conversation.ts";
 import { isRefusal } from "./append-refusals.ts";
-import { type MessageIds, nextInBlock } from "./message-ids.ts";
+import type { MessageIds } from "./message-ids.ts";
 import type { SessionViews } from "./session-views.ts";
+import { NEEDS_IDS, SpareIds } from "./spare-ids.ts";
 import type { TimedDraft, Writer } from "./writer.ts";
 
 /** What a command makes of the state: the events to append, and what the caller gets once they are. */
@@ -54,9 +55,6 @@ export interface SessionServices {
 /** Conflicts in a row before a command gives up: each means that another writer got in first. */
 const MOST_ATTEMPTS = 1000;
 
-/** Thrown inside a command that has no id left; the session reserves a block and asks again. */
-const NEEDS_IDS = Symbol("needs ids");
-
 interface Attempt {
   events: readonly EncodedEvent[];
   expected: ExpectedRevision;
@@ -80,7 +78,7 @@ export class Session {
   #newest: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   #inFlight: Attempt | undefined;
-  readonly #spareBlocks: number[] = [];
+  readonly #spareIds = new SpareIds();
   readonly #observers = new Set<SessionObserver>();
 
   constructor(id: string, services: SessionServices) {
@@ -178,15 +176,15 @@ export class Session {
     if (isFresh) await this.#catchUp();
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
       const revision = this.#state.revision;
-      const usedBlocks: number[] = [];
+      const begunBlocks: number[] = [];
       let decision: Decision<T>;
       try {
         if (this.#state.missingForkEvents > 0 && options.onUnfinishedFork !== true)
           throw unfinishedFork(this.id, this.#state.missingForkEvents);
-        decision = command(this.#state, this.#idSource(usedBlocks));
+        decision = command(this.#state, this.#spareIds.after(this.#state.lastMessageId, begunBlocks));
       } catch (error) {
         if (error === NEEDS_IDS) {
-          this.#spareBlocks.push(await this.#services.messageIds.reserveBlock(this.id));
+          this.#spareIds.add(await this.#services.messageIds.reserveBlock(this.id));
           continue;
         }
         if (this.#services.views.mustReload(error, attempt)) this.#load();
@@ -202,10 +200,11 @@ export class Session {
         isFresh = true;
         continue;
       }
+      // Without a promise of its own where there is nothing to give back: there are two a delta already.
       const isAppended =
-        usedBlocks.length === 0
+        begunBlocks.length === 0
           ? await this.#append(decision, source)
-          : await this.#appendWith(usedBlocks, decision, source);
+          : await this.#spareIds.appending(begunBlocks, () => this.#append(decision, source));
       if (isAppended) return decision.result;
       isFresh = true;
     }
@@ -213,26 +212,6 @@ export class Session {
       "conflict",
       `Other writers kept changing session "${this.id}": gave up after ${MOST_ATTEMPTS} attempts. Nothing was written.`,
     );
-  }
-
-  /** As #append. After an unknown outcome the blocks may be in use: they are given up, since holes are legal and doubles are not. */
-  async #appendWith(
-    usedBlocks: readonly number[],
-    decision: Decision<unknown>,
-    source: SessionObserver | undefined,
-  ): Promise<boolean> {
-    this.#spareBlocks.splice(0, usedBlocks.length);
-    let isUnused = false;
-    try {
-      const isAppended = await this.#append(decision, source);
-      isUnused = !isAppended;
-      return isAppended;
-    } catch (error) {
-      isUnused = isRefusal(error);
-      throw error;
-    } finally {
-      if (isUnused) this.#spareBlocks.unshift(...usedBlocks);
-    }
   }
 
   /** True where the events are in the log now; false after a conflict, with the state caught up. */
@@ -275,21 +254,6 @@ export class Session {
 
   #expected(): ExpectedRevision {
     return this.#state.revision === -1 ? "no-stream" : this.#state.revision;
-  }
-
-  #idSource(usedBlocks: number[]): () => number {
-    let last = this.#state.lastMessageId;
-    const blocks = [...this.#spareBlocks];
-    return () => {
-      let next = nextInBlock(last);
-      if (next === undefined) {
-        next = blocks.shift();
-        if (next === undefined) throw NEEDS_IDS;
-        usedBlocks.push(next);
-      }
-      last = next;
-      return next;
-    };
   }
 
   #applyOwn(
