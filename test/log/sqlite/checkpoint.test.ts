@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as nextTick } from "node:timers/promises";
@@ -12,8 +13,7 @@ import { tempFolders } from "./temp-folder.ts";
 const newFolder = tempFolders();
 const MEGABYTE = 1_048_576;
 /** Does not compress: what is appended is what is written. */
-const noise = (): string =>
-  Array.from({ length: 8_192 }, () => Math.floor(Math.random() * 2 ** 32).toString(36)).join("");
+const noise = (): string => randomBytes(40_960).toString("base64");
 
 describe("the WAL", () => {
   it("is moved into the database by a thread while the log is open, and the thread ends with the log", async () => {
