@@ -1,8 +1,6 @@
 import type { ColumnValues, Leaf } from "../event-columns.ts";
 import type { JsonValue } from "../event-log.ts";
 
-export type { ColumnValues, Leaf } from "../event-columns.ts";
-
 /**
  * A column: the values that the events of a record have at one place, as JSON. A single value stands for
  * "the same in all of them"; else an array that begins with its kind.

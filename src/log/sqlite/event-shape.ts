@@ -1,6 +1,6 @@
 import { InvalidInputError } from "../../errors.ts";
 import type { JsonObject, JsonValue, NewEvent } from "../event-log.ts";
-import type { Leaf } from "./column.ts";
+import type { Leaf } from "../event-columns.ts";
 import { knownShapeDescription, knownShapeNumber } from "./known-shapes.ts";
 
 /**

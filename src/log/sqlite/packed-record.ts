@@ -1,7 +1,7 @@
 import { deflateRawSync, inflateRawSync } from "node:zlib";
-import type { ColumnGroup } from "../event-columns.ts";
+import type { ColumnGroup, Leaf } from "../event-columns.ts";
 import type { JsonObject, JsonValue } from "../event-log.ts";
-import { type Leaf, decodeColumn, decodeIntegers, encodeColumn } from "./column.ts";
+import { decodeColumn, decodeIntegers, encodeColumn } from "./column.ts";
 import { type EventIds, decodeEventIds, encodeEventIds } from "./event-id-column.ts";
 import {
   type EventShape,

@@ -1,5 +1,5 @@
 import type { JsonObject, JsonValue } from "../event-log.ts";
-import type { ColumnValues, Leaf } from "./column.ts";
+import type { ColumnValues, Leaf } from "../event-columns.ts";
 import type { ShapeNode } from "./event-shape.ts";
 
 /** Where a leaf's values come from. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
-import { type Leaf, decodeColumn, decodeIntegers, encodeColumn } from "../../../src/log/sqlite/column.ts";
+import type { Leaf } from "../../../src/log/event-columns.ts";
+import { decodeColumn, decodeIntegers, encodeColumn } from "../../../src/log/sqlite/column.ts";
 import { decodeEventIds, encodeEventIds } from "../../../src/log/sqlite/event-id-column.ts";
 import { throughJson } from "./json-arbitraries.ts";
 
