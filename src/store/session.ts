@@ -200,7 +200,7 @@ export class Session {
         isFresh = true;
         continue;
       }
-      // Without a promise of its own where there is nothing to give back: there are two a delta already.
+      // Each window of deltas passes here, and begins no block: no promise more than it needs.
       const isAppended =
         begunBlocks.length === 0
           ? await this.#append(decision, source)

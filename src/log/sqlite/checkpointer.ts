@@ -73,7 +73,7 @@ export class Checkpointer {
   readonly #bounds: WalBounds;
   #longPages: number;
 
-  /** @param writer of the database, where it does not write from within a look */
+  /** @param writer waits while the last pages of a long WAL are moved; without one nobody does, and it may go on growing */
   constructor(path: string, database: Database, writer?: PausableWriter, bounds = DEFAULT_WAL_BOUNDS) {
     this.#path = path;
     this.#database = database;
