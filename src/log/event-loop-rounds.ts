@@ -1,5 +1,5 @@
-/** Work that waits for its round; to be handed back in order to take it back. */
-export interface WaitingPiece {
+interface WaitingPiece {
+  /** Undefined once it has been taken back. */
   run: (() => void) | undefined;
 }
 
@@ -29,17 +29,15 @@ export class EventLoopRounds {
     this.#now = now;
   }
 
-  /** Runs a piece in the next round, or a later one where others take the share of that. */
-  schedule(run: () => void): WaitingPiece {
+  /** Runs a piece in the next round, or a later one where others take the share of that; returns the way to take it back. */
+  schedule(run: () => void): () => void {
     const piece: WaitingPiece = { run };
     this.#waiting.push(piece);
     // A callback for each, so that the promises that a piece resolves count as its own time.
     setImmediate(this.#runNext);
-    return piece;
-  }
-
-  cancel(piece: WaitingPiece | undefined): void {
-    if (piece !== undefined) piece.run = undefined;
+    return () => {
+      piece.run = undefined;
+    };
   }
 
   /** Undefined where the caller may go on at once; else resolves in a later round, in the order of the calls. */

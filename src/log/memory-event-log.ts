@@ -9,6 +9,7 @@ import { setImmediate as nextTick } from "node:timers/promises";
 import { Observable, Subject, takeUntil } from "rxjs";
 import { StoreError } from "../errors.ts";
 import { checkAppend } from "./append-checks.ts";
+import { firstIndexAbove } from "./first-index-above.ts";
 import type {
   AppendResult,
   EventLog,
@@ -102,7 +103,7 @@ class MemoryLog {
   }
 
   pageOfAll(after: number): StoredEvent[] {
-    const start = firstIndexAbove(this.#events, after);
+    const start = firstIndexAbove(this.#events, after, positionOf);
     return this.#events.slice(start, start + PAGE_EVENTS);
   }
 
@@ -131,17 +132,7 @@ function findEarlierAttempt(
   return identical ? found.at(-1) : undefined;
 }
 
-/** `events` rise in position, with holes where streams were truncated. */
-function firstIndexAbove(events: readonly StoredEvent[], position: number): number {
-  let low = 0;
-  let high = events.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((events[middle]?.position ?? Infinity) > position) high = middle;
-    else low = middle + 1;
-  }
-  return low;
-}
+const positionOf = ({ position }: StoredEvent): number => position;
 
 function recorded({ json, ...event }: StoredEvent): RecordedEvent {
   const [data, metadata] = JSON.parse(json) as [JsonValue, JsonObject];

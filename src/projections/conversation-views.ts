@@ -61,7 +61,7 @@ export class ConversationViews {
     const result = this.#database.write(work);
     try {
       // They are written now and then: the thread catches up in between.
-      this.#checkpointer?.look(false);
+      this.#checkpointer?.look();
     } catch {
       // What was written stands. What stopped the checkpoint will stop a write, which says so.
     }

@@ -1,7 +1,7 @@
 import { setImmediate as nextTick } from "node:timers/promises";
 import { type Subscription, filter } from "rxjs";
 import type { EventLog, LogSignal } from "../log/event-log.ts";
-import { type WaitingPiece, eventLoopRounds } from "../log/event-loop-rounds.ts";
+import { eventLoopRounds } from "../log/event-loop-rounds.ts";
 import { type ConversationViews } from "./conversation-views.ts";
 import { isDamagedViews, isViewsBusy } from "./view-errors.ts";
 import { HolderLock } from "./holder-lock.ts";
@@ -56,7 +56,7 @@ export class Projector {
   readonly #timers: Record<Which, NodeJS.Timeout | undefined> = { due: undefined, all: undefined };
   readonly #pauseMs: Record<Which, number>;
   #round: Round | undefined;
-  #nextWrite: WaitingPiece | undefined;
+  #takeBackWrite: (() => void) | undefined;
   #isCaughtUp = false;
   /** Events taken since the last write, while catching up. */
   #takenBehind = 0;
@@ -164,7 +164,7 @@ export class Projector {
 
   /** Writes some sessions, and the others once the event loop has had its turn. */
   #writeOn(): void {
-    this.#nextWrite = undefined;
+    this.#takeBackWrite = undefined;
     const round = this.#round;
     if (round === undefined) return;
     try {
@@ -174,7 +174,7 @@ export class Projector {
       round.sessionsLeft -= written;
       if (this.#round !== round) return;
       if (written > 0 && round.sessionsLeft > 0)
-        this.#nextWrite = eventLoopRounds.schedule(() => this.#writeOn());
+        this.#takeBackWrite = eventLoopRounds.schedule(() => this.#writeOn());
       else this.#endRound(round);
     } catch (error) {
       this.#fail(error);
@@ -249,8 +249,8 @@ export class Projector {
       clearTimeout(this.#timers[which]);
       this.#timers[which] = undefined;
     }
-    eventLoopRounds.cancel(this.#nextWrite);
-    this.#nextWrite = this.#round = undefined;
+    this.#takeBackWrite?.();
+    this.#takeBackWrite = this.#round = undefined;
   }
 
   /** Once: what goes on to be wrong is looked at again every second. */

@@ -1,5 +1,6 @@
 import type { EventColumns } from "../log/event-columns.ts";
 import type { EventRuns, RecordedEvent } from "../log/event-log.ts";
+import { firstIndexAbove } from "../log/first-index-above.ts";
 import type { Checkpoint, ConversationViews } from "./conversation-views.ts";
 import { type FoldedSession, FoldedSessions, type FoldedSessionsOptions } from "./folded-sessions.ts";
 import type { ViewGeneration } from "./view-generation.ts";
@@ -129,7 +130,8 @@ export class ViewWriter {
   #takeColumns(run: EventColumns, completeTo: number): Place[] {
     this.#newestStream = run.stream;
     this.#sessions.takeColumns(run, this.#newest);
-    const complete = countUpTo(run.positions, completeTo) - 1;
+    // By halves: a run may be far ahead of where everything is complete.
+    const complete = firstIndexAbove(run.positions, completeTo, Number) - 1;
     return [run.count - 1, complete].flatMap((index) => {
       const position = run.positions[index];
       return position === undefined ? [] : [{ position, id: run.id(index) }];
@@ -194,16 +196,4 @@ export class ViewWriter {
     }
     return earliest;
   }
-}
-
-/** How many of the rising positions are at or below `most`: a run may be far ahead of where everything is complete. */
-function countUpTo(positions: readonly number[], most: number): number {
-  let low = 0;
-  let high = positions.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((positions[middle] ?? 0) <= most) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -1,4 +1,4 @@
-import { type WaitingPiece, eventLoopRounds } from "../log/event-loop-rounds.ts";
+import { eventLoopRounds } from "../log/event-loop-rounds.ts";
 
 /** Something with deltas that wait for the end of the window. */
 export interface Flushable {
@@ -25,7 +25,7 @@ export class FlushScheduler {
   /** Turns of windows that have ended, and how many of them have been flushed. */
   #due: Flushable[] = [];
   #flushed = 0;
-  #nextSlice: WaitingPiece | undefined;
+  #takeBackSlice: (() => void) | undefined;
 
   /**
    * @param intervalMs length of a window; 0 is the end of the tick. Default: 20, and 0.1 for each turn above 200 that
@@ -47,8 +47,8 @@ export class FlushScheduler {
   stop(): void {
     clearTimeout(this.#window as NodeJS.Timeout | undefined);
     clearImmediate(this.#window as NodeJS.Immediate | undefined);
-    eventLoopRounds.cancel(this.#nextSlice);
-    this.#window = this.#nextSlice = undefined;
+    this.#takeBackSlice?.();
+    this.#window = this.#takeBackSlice = undefined;
     this.#waiting.clear();
     this.#due = [];
     this.#flushed = 0;
@@ -59,15 +59,15 @@ export class FlushScheduler {
     this.#turnsInLastWindow = this.#waiting.size;
     this.#due.push(...this.#waiting);
     this.#waiting = new Set();
-    if (this.#nextSlice === undefined) this.#flushSlice();
+    if (this.#takeBackSlice === undefined) this.#flushSlice();
   }
 
   #flushSlice(): void {
-    this.#nextSlice = undefined;
+    this.#takeBackSlice = undefined;
     const end = Math.min(this.#due.length, this.#flushed + TURNS_IN_SLICE);
     for (; this.#flushed < end; this.#flushed++) this.#due[this.#flushed]?.flushWindow();
     if (end < this.#due.length) {
-      this.#nextSlice = eventLoopRounds.schedule(() => this.#flushSlice());
+      this.#takeBackSlice = eventLoopRounds.schedule(() => this.#flushSlice());
       return;
     }
     this.#due = [];

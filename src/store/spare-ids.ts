@@ -16,11 +16,10 @@ export class SpareIds {
 
   /** Gives the ids behind `last`, in order; the blocks that it begins are noted in `begun`. What it gives throws `NEEDS_IDS`. */
   after(last: number, begun: number[]): () => number {
-    const blocks = [...this.#blocks];
     return () => {
       let next = nextInBlock(last);
       if (next === undefined) {
-        next = blocks.shift();
+        next = this.#blocks[begun.length];
         if (next === undefined) throw NEEDS_IDS;
         begun.push(next);
       }

@@ -92,10 +92,10 @@ describe("pieces of work that wait for a round of the event loop", () => {
   it("do not run once they have been taken back", async () => {
     const rounds = newRounds();
     let ran = 0;
-    const piece = rounds.schedule(() => void (ran += 1));
+    const takeBack = rounds.schedule(() => void (ran += 1));
     rounds.schedule(() => void (ran += 10));
-    rounds.cancel(piece);
-    rounds.cancel(undefined);
+    takeBack();
+    takeBack();
     await round();
     await round();
     expect(ran).toBe(10);

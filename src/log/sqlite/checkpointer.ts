@@ -70,6 +70,7 @@ export class Checkpointer {
   #hasFailed = false;
   readonly #writer: PausableWriter | undefined;
   #isWriterPaused = false;
+  #isClosing = false;
   readonly #bounds: WalBounds;
   #longPages: number;
 
@@ -95,10 +96,10 @@ export class Checkpointer {
   }
 
   /**
-   * Has the pages moved where the WAL has grown long enough. Outside a transaction.
-   * @param mayStop pages may be moved before it returns, where the thread does not keep up.
+   * Has the pages moved where the WAL has grown long enough. Outside a transaction. Beside a writer that can be paused they
+   * may be moved before it returns, where the thread does not keep up.
    */
-  look(mayStop = true): void {
+  look(): void {
     const row = this.#selectPages.get();
     const pages = Number(row?.[1] ?? 0);
     const pendingPages = pages - Number(row?.[2] ?? 0);
@@ -106,33 +107,33 @@ export class Checkpointer {
     if (pages <= bounds.long) this.#longPages = bounds.long;
     const isLong = pages > this.#longPages;
     const isBehind = pages > bounds.farTooLong || pendingPages > bounds.mostPending;
-    if (this.#hasFailed ? isLong || isBehind : isBehind && mayStop)
-      this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
-    else if (pendingPages > bounds.perCheckpoint || (isLong && mayStop)) {
-      const isLast = this.#nudge() && isLong && mayStop && pendingPages <= bounds.few;
-      // A busy writer is always some pages ahead of the thread, and SQLite begins the WAL anew only when none are left: the
-      // writer waits while the last few are moved. If it moved them itself, the event loop would stop for their sync.
-      if (isLast) this.#pauseWriter(pages);
-    }
+    const writer = this.#writer;
+    if (this.#hasFailed ? isLong || isBehind : isBehind && writer !== undefined)
+      return this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    const isToBeginAnew = isLong && writer !== undefined;
+    if (pendingPages <= bounds.perCheckpoint && !isToBeginAnew) return;
+    // A busy writer is always some pages ahead of the thread, and SQLite begins the WAL anew only when none are left: the
+    // writer waits while the last few are moved. If it moved them itself, the event loop would stop for their sync.
+    if (this.#nudge() && isToBeginAnew && pendingPages <= bounds.few) this.#pause(writer, pages);
   }
 
-  #pauseWriter(pages: number): void {
-    if (this.#writer === undefined || this.#isWriterPaused) return;
+  #pause(writer: PausableWriter, pages: number): void {
     this.#isWriterPaused = true;
     this.#longPages = pages + this.#bounds.betweenPauses;
     this.#worker?.ref(); // What is to be written holds the process.
-    this.#writer.pause();
+    writer.pause();
   }
 
   #resumeWriter(): void {
     if (!this.#isWriterPaused) return;
     this.#isWriterPaused = false;
-    this.#worker?.unref();
+    if (!this.#isClosing) this.#worker?.unref();
     this.#writer?.resume();
   }
 
   /** Ends the thread, which moves what is left first; resolves when it is gone and its connection closed. */
   async close(): Promise<void> {
+    this.#isClosing = true;
     this.#worker?.ref(); // Else nothing might hold the process until the thread has answered.
     this.#worker?.postMessage("close", []);
     await this.#workerExited;

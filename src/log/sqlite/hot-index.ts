@@ -1,3 +1,4 @@
+import { firstIndexAbove } from "../first-index-above.ts";
 import type { StoredEvent } from "./stored-rows.ts";
 
 interface IndexedRow {
@@ -7,6 +8,8 @@ interface IndexedRow {
   /** Events that are not known to be packed. */
   live: number;
 }
+
+const keyOf = ({ position }: IndexedRow): number => position;
 
 /** Keys of rows, both inclusive. */
 export type KeyRange = readonly [first: number, last: number];
@@ -174,13 +177,6 @@ export class HotIndex {
 
   /** Index of the last row whose key is at or below `position`, 0 where there is none. */
   #rowIndexBefore(position: number): number {
-    let low = 0;
-    let high = this.#rows.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#rows[middle]?.position ?? 0) <= position) low = middle + 1;
-      else high = middle;
-    }
-    return Math.max(0, low - 1);
+    return Math.max(0, firstIndexAbove(this.#rows, position, keyOf) - 1);
   }
 }

@@ -1,11 +1,11 @@
 import { Observable } from "rxjs";
 import type { LogSignal, RecordedEvent, SubscribeOptions } from "../event-log.ts";
 import { pauseMs } from "./busy-retry.ts";
-import { type WaitingPiece, eventLoopRounds } from "../event-loop-rounds.ts";
+import { eventLoopRounds } from "../event-loop-rounds.ts";
 import { isBusy, toStoreError } from "./engine.ts";
 import type { PositionCursor } from "./position-cursor.ts";
 
-/** How long a subscriber may take of a round of the event loop; what is left of a page waits for the next, ms. */
+/** How long a piece of a page is delivered before the event loop has its turn, ms. */
 const SHARE_MS = 2;
 const EVENTS_BETWEEN_LOOKS = 8;
 
@@ -32,14 +32,14 @@ export function subscription(source: SubscriptionSource, options: SubscribeOptio
     let page: readonly RecordedEvent[] = [];
     let delivered = 0;
     let failedAttempts = 0;
-    let scheduled: WaitingPiece | undefined;
+    let takeBack: (() => void) | undefined;
     let retry: NodeJS.Timeout | undefined;
 
     const schedule = (): void => {
-      scheduled ??= eventLoopRounds.schedule(deliverPage);
+      takeBack ??= eventLoopRounds.schedule(deliverPage);
     };
     const deliverPage = (): void => {
-      scheduled = undefined;
+      takeBack = undefined;
       if (delivered === page.length) {
         const next = readPage();
         if (next === undefined) return;
@@ -87,13 +87,13 @@ export function subscription(source: SubscriptionSource, options: SubscribeOptio
 
     const onChange = (): void => {
       // Whatever is scheduled already will see it.
-      if (scheduled === undefined && retry === undefined && isCaughtUp) deliverPage();
+      if (takeBack === undefined && retry === undefined && isCaughtUp) deliverPage();
     };
     const endWatching = isPatient ? lookEvery(batchMs, onChange) : source.onChange(onChange);
     schedule();
     return () => {
       endWatching();
-      eventLoopRounds.cancel(scheduled);
+      takeBack?.();
       clearTimeout(retry);
     };
   });

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,7 +8,7 @@ import { Checkpointer, type WalBounds } from "../../../src/log/sqlite/checkpoint
 import { Database } from "../../../src/log/sqlite/engine.ts";
 import { openSqliteEventLog } from "../../../src/log/sqlite/sqlite-event-log.ts";
 import { checkLogIntegrity } from "../../../src/testing/check-log-integrity.ts";
-import { sampleEvent } from "./sample-log.ts";
+import { SMALL_WAL_BOUNDS, sampleEvent } from "./sample-log.ts";
 import { tempFolders } from "./temp-folder.ts";
 
 const newFolder = tempFolders();
@@ -49,16 +50,6 @@ describe("the WAL", () => {
     expect((await stat(path)).size).toBeGreaterThan(20 * MEGABYTE);
   });
 });
-
-/** Small enough that a few hundred commits reach them; what is far too long is out of reach. */
-const SMALL: WalBounds = {
-  perCheckpoint: 40,
-  long: 100,
-  few: 30,
-  betweenPauses: 50,
-  farTooLong: 100_000,
-  mostPending: 100_000,
-};
 
 /** A database in WAL mode, a writer that commits a page or two in each round of the event loop, and what it waited for. */
 function busyWriter(path: string, threadsPath: string, bounds: WalBounds) {
@@ -112,7 +103,7 @@ function busyWriter(path: string, threadsPath: string, bounds: WalBounds) {
 describe("a WAL that has become long", () => {
   it("begins anew: the writer waits while the thread moves the last pages, and goes on", async () => {
     const path = join(await newFolder(), "wal.db");
-    const writer = busyWriter(path, path, SMALL);
+    const writer = busyWriter(path, path, SMALL_WAL_BOUNDS);
     const afterPause: number[] = [];
     for (let resumes = 0; writer.figures.resumes < 3 && writer.figures.commits < 20_000;) {
       const pages = await writer.commit();
@@ -121,14 +112,14 @@ describe("a WAL that has become long", () => {
     }
     expect(writer.figures).toMatchObject({ pauses: 3, resumes: 3 });
     // The commit behind a pause is the first one of a new WAL.
-    expect(Math.max(...afterPause)).toBeLessThan(SMALL.few);
-    expect(writer.figures.mostPending).toBeLessThanOrEqual(SMALL.few);
+    expect(Math.max(...afterPause)).toBeLessThan(SMALL_WAL_BOUNDS.few);
+    expect(writer.figures.mostPending).toBeLessThanOrEqual(SMALL_WAL_BOUNDS.few);
     await writer.close();
   });
 
   it("does not make the writer wait again and again where it cannot begin anew, since somebody reads", async () => {
     const path = join(await newFolder(), "wal.db");
-    const writer = busyWriter(path, path, SMALL);
+    const writer = busyWriter(path, path, SMALL_WAL_BOUNDS);
     await writer.commit();
     const reader = new Database(path, { readOnly: true });
     reader.exec("BEGIN");
@@ -138,48 +129,56 @@ describe("a WAL that has become long", () => {
     }
     expect(writer.figures.longest).toBeGreaterThan(1_000);
     expect(writer.figures.pauses).toBeGreaterThan(0);
-    expect(writer.figures.pauses).toBeLessThanOrEqual(writer.figures.longest / SMALL.betweenPauses);
+    expect(writer.figures.pauses).toBeLessThanOrEqual(
+      writer.figures.longest / SMALL_WAL_BOUNDS.betweenPauses,
+    );
     reader.close();
     await writer.close();
   });
 
   it("is moved by the writer itself where no thread can be started", async () => {
     const folder = await newFolder();
-    const writer = busyWriter(join(folder, "wal.db"), join(folder, "missing", "wal.db"), SMALL);
+    const writer = busyWriter(join(folder, "wal.db"), join(folder, "missing", "wal.db"), SMALL_WAL_BOUNDS);
     let pages = 0;
     // Until the thread has failed nobody knows that it will.
     for (let before = 0; pages >= before && writer.figures.commits < 20_000; pages = await writer.commit())
       before = pages;
-    expect(pages).toBeLessThan(SMALL.few);
+    expect(pages).toBeLessThan(SMALL_WAL_BOUNDS.few);
     writer.figures.longest = 0;
     for (let commits = 0; commits < 500; commits++) await writer.commit();
-    expect(writer.figures.longest).toBeLessThan(SMALL.long + SMALL.few);
+    expect(writer.figures.longest).toBeLessThan(SMALL_WAL_BOUNDS.long + SMALL_WAL_BOUNDS.few);
     expect(writer.figures.pauses).toBe(writer.figures.resumes);
     await writer.close();
   });
 
   it("loses, doubles and reorders nothing of what is appended meanwhile, and closing waits for it", async () => {
     const path = join(await newFolder(), "log.db");
-    const log = await openSqliteEventLog(path, { internals: { walBounds: SMALL } });
+    const log = await openSqliteEventLog(path, { internals: { walBounds: SMALL_WAL_BOUNDS } });
     const APPENDS = 500;
     const streams = Array.from({ length: 8 }, (_, index) => `s${index}`);
     const text = noise().slice(0, 3_000);
-    const appended = await Promise.all(
+    await Promise.all(
       streams.map(async (stream) => {
         for (let n = 0; n < APPENDS; n++) {
           const result = await log.append(stream, [sampleEvent(text)], n === 0 ? "no-stream" : n - 1);
           expect(result).toMatchObject({ ok: true, revision: n });
         }
-        return APPENDS;
       }),
     );
-    expect(appended).toHaveLength(streams.length);
-    expect((await stat(`${path}-wal`)).size).toBeLessThan(8 * MEGABYTE);
     await checkLogIntegrity(log);
     const last = streams.map((stream) => log.append(stream, [sampleEvent(text)], APPENDS - 1));
     await log.close();
     expect(await Promise.all(last)).toEqual(
       streams.map(() => expect.objectContaining({ ok: true, revision: APPENDS })),
     );
+  });
+
+  it("holds the process until the thread has gone, when it is closed while the writer waits", async () => {
+    const child = join(import.meta.dirname, "children", "closing-while-paused.js");
+    const path = join(await newFolder(), "wal.db");
+    const printed = execFileSync(process.execPath, [child, path, JSON.stringify(SMALL_WAL_BOUNDS)], {
+      encoding: "utf8",
+    });
+    expect(printed).toBe("closed\n");
   });
 });

@@ -6,7 +6,7 @@ import { describe, expect, it } from "@jest/globals";
 import type { EventLog, NewEvent } from "../../../src/log/event-log.ts";
 import { openSqliteEventLog } from "../../../src/log/sqlite/sqlite-event-log.ts";
 import { checkLogIntegrity, gather } from "../../../src/testing/check-log-integrity.ts";
-import { query } from "./sample-log.ts";
+import { SMALL_WAL_BOUNDS, query } from "./sample-log.ts";
 import { tempFolders } from "./temp-folder.ts";
 
 const newFolder = tempFolders();
@@ -15,16 +15,6 @@ const isLong = process.env["TURNLOG_TEST_LONG"] !== undefined;
 const child = (name: string): string => join(import.meta.dirname, "children", name);
 
 type Acknowledged = [stream: string, revision: number, position: number, ids: string[]];
-
-/** The WAL becomes long, and begins anew, again and again: writers wait for that. */
-const walBounds = {
-  perCheckpoint: 40,
-  long: 100,
-  few: 30,
-  betweenPauses: 50,
-  farTooLong: 32_000,
-  mostPending: 12_000,
-};
 
 /** A process that appends; it says what was acknowledged. */
 class AppendingProcess {
@@ -109,7 +99,7 @@ describe("two processes that append", () => {
           path,
           streams: ["shared", ...own(name), "shared too"],
           appends,
-          internals: { walBounds },
+          internals: { walBounds: SMALL_WAL_BOUNDS },
         }),
     );
     await Promise.all(processes.map((one) => one.end()));
@@ -155,7 +145,7 @@ describe("kill -9", () => {
       const internals = {
         hotBounds: { rows: 50, events: 500, bytes: 1_000_000 },
         packSpan: 2_000,
-        walBounds,
+        walBounds: SMALL_WAL_BOUNDS,
       };
       let after = -1;
       for (let round = 0; round < rounds; round++) {

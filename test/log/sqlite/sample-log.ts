@@ -1,7 +1,18 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import type { EventLog, NewEvent } from "../../../src/log/event-log.ts";
+import type { WalBounds } from "../../../src/log/sqlite/checkpointer.ts";
 import { Database } from "../../../src/log/sqlite/engine.ts";
+
+/** A few hundred commits make the WAL long, so that it begins anew again and again; what is far too long is out of reach. */
+export const SMALL_WAL_BOUNDS: WalBounds = {
+  perCheckpoint: 40,
+  long: 100,
+  few: 30,
+  betweenPauses: 50,
+  farTooLong: 100_000,
+  mostPending: 100_000,
+};
 
 let counter = 0;
 
