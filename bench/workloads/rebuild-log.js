@@ -4,7 +4,6 @@
  * of 20 ms at 50 to 150 deltas a second holds one to three of them: so many are one event here. Prints what it made.
  */
 import { fileURLToPath } from "node:url";
-import { setImmediate as nextTick } from "node:timers/promises";
 import { openConversationStore } from "../../dist/index.js";
 import { modelDeltas } from "../harness/model-output.js";
 
@@ -51,7 +50,7 @@ async function streamTurn(store, session, seed) {
   const turn = isAgain
     ? await store.regenerate(session, { model: "model-1" })
     : await store.beginTurn(session, { user: modelDeltas(seed, 1, 200)[0], model: "model-1" });
-  await stream(modelDeltas(seed + 1, REASONING_DELTAS, REASONING_DELTAS * 8), (delta) =>
+  await stream(turn, modelDeltas(seed + 1, REASONING_DELTAS, REASONING_DELTAS * 8), (delta) =>
     turn.reasoningDelta(delta),
   );
   if (seed % 2 === 0) {
@@ -60,7 +59,7 @@ async function streamTurn(store, session, seed) {
     await turn.toolStarted(call.toolId);
     await turn.toolResult(call.toolId, { hits: [modelDeltas(seed, 1, 600)[0]] });
   }
-  await stream(modelDeltas(seed + 2, TEXT_DELTAS, TEXT_DELTAS * 8), (delta) => turn.textDelta(delta));
+  await stream(turn, modelDeltas(seed + 2, TEXT_DELTAS, TEXT_DELTAS * 8), (delta) => turn.textDelta(delta));
   await turn.stepFinish({ finishReason: "stop", usage: { inputTokens: 900, outputTokens: 180 } });
   if (seed % 50 === 49) await turn.abort();
   else await turn.finish({ finishReason: "stop", usage: { inputTokens: 900, outputTokens: 180 } });
@@ -70,8 +69,8 @@ async function streamTurn(store, session, seed) {
 /** Deltas of one window after the other. */
 const WINDOWS = [1, 2, 3, 2];
 
-/** A tick is the window of this store: what comes in one is one event. */
-async function stream(deltas, handOver) {
+/** Ends each window by a flush: what a window holds must not depend on how fast the machine is that makes the log. */
+async function stream(turn, deltas, handOver) {
   let inWindow = 0;
   let windows = 0;
   for (const delta of deltas) {
@@ -79,7 +78,7 @@ async function stream(deltas, handOver) {
     if (++inWindow < WINDOWS[windows % WINDOWS.length]) continue;
     inWindow = 0;
     windows++;
-    await nextTick();
+    await turn.flush();
   }
 }
 
