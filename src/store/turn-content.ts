@@ -14,19 +14,38 @@ export interface UpdateDraft {
   readonly bytes: number;
 }
 
+/** UTF-16 units of text that wait as they came. Few beside an event's: how long they are in JSON is not known yet. */
+const MOST_NEW_UNITS = 1024;
+
 /** The parts of a turn, the deltas of the open window, and the content as far as it has been made into events. */
 export class TurnContent {
-  readonly parts: TurnParts;
   readonly #turnId: string;
   readonly #messageId: number;
+  readonly #parts: TurnParts;
   /** JSON of the parts, without what is pending. */
   readonly #content = new SplicedText("[]");
   readonly #pending = new PendingDeltas();
+  /**
+   * Deltas of the part that is growing, as they came, and when: of a thousand turns each delta finds another turn's
+   * state in no cache of the processor, so it touches no more of it than it must, and a window's are put in together.
+   */
+  readonly #newTexts: string[] = [];
+  readonly #newTimes: number[] = [];
+  /** The arrays are filled anew each time: what lies behind is old. */
+  #newCount = 0;
+  #newUnits = 0;
+  #newKind: "text" | "reasoning" | undefined;
 
   constructor(turnId: string, messageId: number) {
     this.#turnId = turnId;
     this.#messageId = messageId;
-    this.parts = new TurnParts(turnId);
+    this.#parts = new TurnParts(turnId);
+  }
+
+  /** The parts as all deltas so far have made them. */
+  get parts(): TurnParts {
+    if (this.#newUnits > 0) this.#putIn();
+    return this.#parts;
   }
 
   /** The window is to be closed, for what it holds. */
@@ -34,12 +53,36 @@ export class TurnContent {
     return this.#pending.isFull;
   }
 
-  /** More text for the part that is growing, the short way; false where it is not so simple, and nothing was done. */
+  /** More text for the part that is growing, not empty; false where no such part is, and nothing was done. */
   extend(kind: "text" | "reasoning", text: string): boolean {
-    const ins = this.parts.extend(kind, text);
-    if (ins === undefined) return false;
-    this.#pending.insert(this.parts.insertedAt, ins, Date.now());
+    if (kind !== this.#newKind) {
+      if (kind !== this.parts.growing) return false;
+      this.#newKind = kind;
+    }
+    this.#newTexts[this.#newCount] = text;
+    this.#newTimes[this.#newCount] = Date.now();
+    this.#newCount += 1;
+    this.#newUnits += text.length;
+    if (this.#newUnits >= MOST_NEW_UNITS) this.#putIn();
     return true;
+  }
+
+  /** Puts the new deltas into the parts, and into what is pending. */
+  #putIn(): void {
+    const [texts, times] = [this.#newTexts, this.#newTimes];
+    const count = this.#newCount;
+    this.#newCount = this.#newUnits = 0;
+    const kind = this.#newKind ?? "text";
+    this.#newKind = undefined;
+    for (let index = 0; index < count; index++) {
+      const text = texts[index] ?? "";
+      const time = times[index] ?? 0;
+      const ins = this.#parts.extend(text);
+      if (ins !== undefined) this.#pending.insert(this.#parts.insertedAt, ins, time);
+      else
+        for (const splice of this.#parts.write(this.#parts.target(kind, undefined), text, undefined))
+          this.#pending.add(splice, time);
+    }
   }
 
   /** A change of the parts that waits for the end of the window. Returns what has to go before it. */
@@ -52,6 +95,7 @@ export class TurnContent {
 
   /** What is pending, as one event. */
   takeDeltas(): UpdateDraft | undefined {
+    if (this.#newUnits > 0) this.#putIn();
     const deltas = this.#pending.take();
     if (deltas === undefined) return undefined;
     const { time, splices, marks } = deltas;

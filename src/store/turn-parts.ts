@@ -30,9 +30,14 @@ export class TurnParts {
     return this.#json.insertedAt;
   }
 
+  /** Of the part that a delta without a block extends. */
+  get growing(): "text" | "reasoning" | undefined {
+    return this.#growing?.kind;
+  }
+
   /** More text for the part that is growing, the short way: what to insert, or undefined where it is not so simple. */
-  extend(kind: "text" | "reasoning", text: string): string | undefined {
-    return this.#growing?.kind === kind ? this.#json.appendWhole(this.#growing.index, text) : undefined;
+  extend(text: string): string | undefined {
+    return this.#growing === undefined ? undefined : this.#json.appendWhole(this.#growing.index, text);
   }
 
   target(kind: "text" | "reasoning", block: string | undefined): DeltaTarget {

@@ -53,7 +53,6 @@ export class TurnWriter implements Turn, Flushable {
   readonly messageId: number;
   readonly turnId: string;
   readonly #content: TurnContent;
-  readonly #parts: TurnParts;
   readonly #outbox: TurnOutbox;
   readonly #options: TurnWriterOptions;
   readonly #takeBackExit: () => void;
@@ -67,7 +66,6 @@ export class TurnWriter implements Turn, Flushable {
     this.messageId = options.messageId;
     this.turnId = options.turnId;
     this.#content = new TurnContent(options.turnId, options.messageId);
-    this.#parts = this.#content.parts;
     this.#outbox = new TurnOutbox(options.session, this, options.maxAppendBytes, () => this.#close());
     this.#takeBackExit = onExit(() => this.#flushAtExit());
     if (options.signal?.aborted === true) this.#onAbort();
@@ -263,6 +261,10 @@ export class TurnWriter implements Turn, Flushable {
     this.#push(this.#content.addDelta(splice));
     if (this.#content.isFull) this.flushWindow();
     else this.#scheduleFlush();
+  }
+
+  get #parts(): TurnParts {
+    return this.#content.parts;
   }
 
   #newPart(part: StoredPart): Splice {

@@ -93,6 +93,54 @@ describe("a turn", () => {
       await turn.finish();
     }));
 
+  it("marks each delta with the moment in which it came, not in which its window ended", () =>
+    withStore(async (store) => {
+      const turn = await store.beginTurn("s");
+      let now = Date.now();
+      const clock = jest.spyOn(Date, "now").mockImplementation(() => now);
+      try {
+        void turn.textDelta("a");
+        await turn.flush();
+        const times = [0, 7, 10];
+        const start = now;
+        for (const time of times) {
+          now = start + time;
+          void turn.textDelta("b");
+        }
+        now = start + 20;
+        await turn.flush();
+        const events = [];
+        for await (const event of store.log.readStream("conversation-s", { from: 3 })) events.push(event);
+        expect(events).toMatchObject([
+          {
+            data: {
+              marks: [
+                [0, 1],
+                [7, 1],
+                [3, 1],
+              ],
+            },
+            metadata: { time: start },
+          },
+        ]);
+      } finally {
+        clock.mockRestore();
+      }
+      await turn.finish();
+    }));
+
+  it("closes an event that has become long, however much text one tick brings", () =>
+    withStore(async (store) => {
+      const turn = await store.beginTurn("s");
+      for (let delta = 0; delta < 200; delta++) void turn.textDelta("y".repeat(1000));
+      await turn.finish();
+      const lengths = [];
+      for await (const { data, metadata } of store.log.readStream("conversation-s"))
+        if (metadata["cause"] === "delta") lengths.push(JSON.stringify(data).length);
+      expect(lengths.length).toBeGreaterThan(2);
+      expect(Math.max(...lengths)).toBeLessThan(70_000);
+    }));
+
   it("flushes deltas before a structural event and says what each event is", () =>
     withStore(async (store) => {
       const turn = await store.beginTurn("s");
