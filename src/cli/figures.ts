@@ -1,8 +1,8 @@
 /** Figures and times as the commands print them. */
 
-/** `12,345` */
+/** `12,345`. Not by `toLocaleString`: loading the locale takes longer than some commands. */
 export function count(value: number): string {
-  return value.toLocaleString("en-US");
+  return String(value).replace(/\B(?<!\.\d*)(?=(?:\d{3})+(?!\d))/g, ",");
 }
 
 /** `1 delta`, `2 deltas` */

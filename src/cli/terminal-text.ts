@@ -50,7 +50,14 @@ function utf16Escape(character: string): string {
   return escaped;
 }
 
-const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+let segmenter: Intl.Segmenter | undefined;
+
+/** The characters as readers count them. The segmenter is made when text needs it: that takes as long as many a command. */
+function graphemes(text: string): Intl.Segments {
+  segmenter ??= new Intl.Segmenter("en", { granularity: "grapheme" });
+  return segmenter.segment(text);
+}
+
 const ASCII = /^[\x20-\x7e]*$/;
 const MARKS_ONLY = /^(?:\p{M}|\u200c|\u200d)+$/u;
 const WIDE =
@@ -60,7 +67,7 @@ const WIDE =
 export function textWidth(text: string): number {
   if (ASCII.test(text)) return text.length;
   let width = 0;
-  for (const { segment } of graphemes.segment(text)) {
+  for (const { segment } of graphemes(text)) {
     if (MARKS_ONLY.test(segment)) continue;
     width += WIDE.test(segment) ? 2 : 1;
   }
@@ -70,9 +77,10 @@ export function textWidth(text: string): number {
 /** The beginning of safe text, at most so many columns wide, with … where something was cut. */
 export function truncateText(text: string, width: number): string {
   if (textWidth(text) <= width) return text;
+  if (ASCII.test(text)) return `${text.slice(0, Math.max(0, width - 1))}…`;
   let cut = "";
   let used = 0;
-  for (const { segment } of graphemes.segment(text)) {
+  for (const { segment } of graphemes(text)) {
     const next = textWidth(segment);
     if (used + next > width - 1) break;
     cut += segment;

@@ -1,4 +1,4 @@
-import { type Observable, type Subscription, filter, map } from "rxjs";
+import { type Observable, type Subscription, filter, map } from "../log/observable.ts";
 import type { EventLog, LogSignal, RecordedEvent } from "../log/event-log.ts";
 
 /** Which events to follow, and from where. */

@@ -6,7 +6,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { setImmediate as nextTick } from "node:timers/promises";
-import { Observable, Subject, takeUntil } from "rxjs";
+import { Observable, Subject, takeUntil } from "./observable.ts";
 import { StoreError } from "../errors.ts";
 import { checkAppend } from "./append-checks.ts";
 import { firstIndexAbove } from "./first-index-above.ts";

@@ -1,5 +1,5 @@
 import { setImmediate as nextTick } from "node:timers/promises";
-import { type Subscription, filter } from "rxjs";
+import { type Subscription, filter } from "../log/observable.ts";
 import type { EventLog, LogSignal } from "../log/event-log.ts";
 import { eventLoopRounds } from "../log/event-loop-rounds.ts";
 import { type ConversationViews } from "./conversation-views.ts";

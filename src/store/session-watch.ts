@@ -1,4 +1,4 @@
-import { Observable, type Subscription } from "rxjs";
+import { Observable, type Subscription } from "../log/observable.ts";
 import { conversationStream } from "../events/conversation-event.ts";
 import { eventCodec } from "../events/event-codec.ts";
 import type { EventLog, RecordedEvent } from "../log/event-log.ts";

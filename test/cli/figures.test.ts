@@ -23,7 +23,14 @@ describe("figures", () => {
   ])("%d ms are %s", (value, text) => expect(duration(value)).toBe(text));
 
   it("counts with separators and plurals", () => {
-    expect(count(1_234_567)).toBe("1,234,567");
+    expect([0, 999, 1000, 1_234_567, -123_456, 12_345.6789].map(count)).toEqual([
+      "0",
+      "999",
+      "1,000",
+      "1,234,567",
+      "-123,456",
+      "12,345.6789",
+    ]);
     expect([plural(0, "delta"), plural(1, "delta"), plural(1200, "delta")]).toEqual([
       "0 deltas",
       "1 delta",

@@ -100,6 +100,20 @@ describe("the packed package", () => {
     expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "false true\n", stderr: "" });
   });
 
+  it("loads of RxJS what it uses, and gives the Observable that the application's RxJS has", async () => {
+    const { status, stdout, stderr } = await runModule(`
+      import { createRequire } from "node:module";
+      import { openConversationStore } from "turnlog";
+      const loaded = () => Object.keys(createRequire(import.meta.url).cache).filter((path) => /rxjs.*index/.test(path));
+      const before = loaded();
+      const { Observable } = await import("rxjs");
+      const store = await openConversationStore("memory:");
+      console.log(before.length, store.watchMessages("s") instanceof Observable);
+      await store.close();
+    `);
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "0 true\n", stderr: "" });
+  });
+
   it.each(["nodenext", "bundler"])("has types that resolve under %s, without skipLibCheck", async (kind) => {
     const source = `
       import { type StoredMessage, openConversationStore } from "turnlog";

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { Observable } from "rxjs";
+import { Observable } from "../observable.ts";
 import { StoreError } from "../../errors.ts";
 import { checkAppend } from "../append-checks.ts";
 import type {

@@ -1,4 +1,4 @@
-import { Observable, type Subscriber } from "rxjs";
+import { Observable, type Subscriber } from "../observable.ts";
 import { errorCode } from "../../errors.ts";
 import type { LogSignal, SubscribeOptions } from "../event-log.ts";
 import type { ControlStream } from "./control-stream.ts";

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type Observable, Subject, takeUntil } from "rxjs";
+import { type Observable, Subject, takeUntil } from "../observable.ts";
 import { InvalidInputError, StoreError } from "../../errors.ts";
 import { checkAppend } from "../append-checks.ts";
 import type {

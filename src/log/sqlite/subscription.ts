@@ -1,4 +1,4 @@
-import { Observable } from "rxjs";
+import { Observable } from "../observable.ts";
 import type { LogSignal, RecordedEvent, SubscribeOptions } from "../event-log.ts";
 import { pauseMs } from "./busy-retry.ts";
 import { eventLoopRounds } from "../event-loop-rounds.ts";
