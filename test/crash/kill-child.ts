@@ -12,7 +12,7 @@ import { openConversationStore } from "../../src/store/open-conversation-store.t
 const CHILD = fileURLToPath(new URL("kill-child.js", import.meta.url));
 
 /** How often a crash test kills, in the suite and in the long run. */
-export const KILLS = process.env["TURNLOG_TEST_LONG"] === undefined ? 10 : 300;
+export const KILLS = process.env["TURNLOG_TEST_LONG"] === undefined ? 6 : 300;
 
 /** A seed that a failure names and TURNLOG_TEST_SEED repeats. */
 export const firstSeed = Number(process.env["TURNLOG_TEST_SEED"] ?? Math.floor(Math.random() * 1_000_000));

@@ -11,7 +11,7 @@ import { FixtureNode } from "../support/eventstoredb-fixture/fixture-node.ts";
 import { NO_REAL_SERVER, ownLog, realServer } from "../support/real-server.ts";
 
 const CHILD = fileURLToPath(new URL("turn-child.js", import.meta.url));
-const KILLS = process.env["TURNLOG_TEST_LONG"] === undefined ? 20 : 1000;
+const KILLS = process.env["TURNLOG_TEST_LONG"] === undefined ? 12 : 1000;
 
 /** Then another store begins: each process reads its session first, so that one store would take quadratic time. */
 const KILLS_IN_A_STORE = 50;

@@ -6,7 +6,7 @@ import { openConversationStore } from "../../src/store/open-conversation-store.t
 import { Child, builtCli, root, withFolder } from "./child-process.ts";
 import { RecordProcess } from "./record-process.ts";
 
-const KILLS = process.env["TURNLOG_TEST_LONG"] === undefined ? 10 : 200;
+const KILLS = process.env["TURNLOG_TEST_LONG"] === undefined ? 6 : 200;
 const page = readFileSync(join(root, "docs/record-protocol.md"), "utf8");
 
 /** The page's samples of input, block by block. */

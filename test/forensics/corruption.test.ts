@@ -24,7 +24,7 @@ import {
  * every event whose row is undamaged.
  */
 
-const DAMAGES = process.env["TURNLOG_TEST_LONG"] === undefined ? 75 : 2000;
+const DAMAGES = process.env["TURNLOG_TEST_LONG"] === undefined ? 40 : 2000;
 const SESSIONS = 3;
 const TEXT = "The quick brown fox jumps over the lazy dog. ".repeat(10);
 const WORDS = TEXT.match(/\S+\s*/g) ?? [];

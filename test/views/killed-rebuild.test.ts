@@ -8,7 +8,7 @@ import { dump, expectRebuilt, makeHistory, project, withLog, withViews } from ".
 import { allEvents, expectExactRows } from "./support/views-world.ts";
 
 const newFolder = tempFolders();
-const KILLS = process.env["TURNLOG_TEST_LONG"] === undefined ? 20 : 200;
+const KILLS = process.env["TURNLOG_TEST_LONG"] === undefined ? 12 : 200;
 const CHILDREN = join(import.meta.dirname, "children");
 
 /** Runs a child until it has written so many lines, kills it `afterMs` later, and returns its last line. */

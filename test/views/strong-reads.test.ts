@@ -6,7 +6,7 @@ import { openConversationStore } from "../../src/store/open-conversation-store.t
 import { tempFolders } from "../log/sqlite/temp-folder.ts";
 
 const newFolder = tempFolders();
-const ROUNDS = process.env["TURNLOG_TEST_LONG"] === undefined ? 1000 : 20_000;
+const ROUNDS = process.env["TURNLOG_TEST_LONG"] === undefined ? 400 : 20_000;
 
 interface Answer {
   content: string;

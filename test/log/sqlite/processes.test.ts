@@ -135,7 +135,7 @@ describe("two processes that append", () => {
 });
 
 describe("kill -9", () => {
-  const rounds = isLong ? 300 : 10;
+  const rounds = isLong ? 300 : 6;
   it(
     `at ${rounds} random moments, while packing and checkpoints go on, loses nothing that was acknowledged`,
     async () => {
