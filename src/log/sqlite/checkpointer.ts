@@ -1,5 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { type Database, type Statement, enginePath } from "./engine.ts";
+import { FEWEST_PAGES, MOST_PAGES } from "./free-space.ts";
 import { DURABLE_SETTINGS } from "./schema.ts";
 
 const COMMITS_BETWEEN_LOOKS = 64;
@@ -30,15 +31,24 @@ export const DEFAULT_WAL_BOUNDS: WalBounds = {
   mostPending: 12_000,
 };
 
-/** CommonJS, as text: it must run beside compiled code, in tests and in bundles alike. */
+/**
+ * CommonJS, as text: it must run beside compiled code, in tests and in bundles alike. What fails at the end, who closes the
+ * database meets again.
+ */
 const WORKER_SOURCE = `
 const { parentPort, workerData } = require("node:worker_threads");
 const { DatabaseSync } = require(workerData.engine);
 const database = new DatabaseSync(workerData.path, { timeout: 0 });
 database.exec(workerData.settings);
+const tidy = () => {
+  const { freelist_count: free } = database.prepare("PRAGMA freelist_count").get();
+  if (free >= ${FEWEST_PAGES}) database.exec("PRAGMA incremental_vacuum(${MOST_PAGES})");
+  database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+};
 parentPort.on("message", (message) => {
   try {
     database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    if (message === "close") tidy();
   } finally {
     if (message === "close") {
       database.close();
@@ -131,7 +141,10 @@ export class Checkpointer {
     this.#writer?.resume();
   }
 
-  /** Ends the thread, which moves what is left first; resolves when it is gone and its connection closed. */
+  /**
+   * Ends the thread, which first moves what is left, gives free pages back and empties the WAL: all but nothing is left of
+   * that for who closes the database then. Resolves when the thread is gone and its connection closed.
+   */
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#worker?.ref(); // Else nothing might hold the process until the thread has answered.

@@ -1,9 +1,9 @@
 import { type Database, isBusy } from "./engine.ts";
 
 /** Fewer free pages are soon used again. */
-const FEWEST_PAGES = 64;
+export const FEWEST_PAGES = 64;
 /** 32 MB: closing must not take long, however much was freed. */
-const MOST_PAGES = 8_192;
+export const MOST_PAGES = 8_192;
 
 /**
  * Gives pages that packing or rewriting has freed back to the file system. For a database that is about to be closed:

@@ -6,6 +6,7 @@ import { setImmediate as nextTick } from "node:timers/promises";
 import { describe, expect, it } from "@jest/globals";
 import { Checkpointer, type WalBounds } from "../../../src/log/sqlite/checkpointer.ts";
 import { Database } from "../../../src/log/sqlite/engine.ts";
+import { FEWEST_PAGES } from "../../../src/log/sqlite/free-space.ts";
 import { openSqliteEventLog } from "../../../src/log/sqlite/sqlite-event-log.ts";
 import { checkLogIntegrity } from "../../../src/testing/check-log-integrity.ts";
 import { SMALL_WAL_BOUNDS, sampleEvent } from "./sample-log.ts";
@@ -171,6 +172,42 @@ describe("a WAL that has become long", () => {
     expect(await Promise.all(last)).toEqual(
       streams.map(() => expect.objectContaining({ ok: true, revision: APPENDS })),
     );
+  });
+
+  /** A database with free pages and a WAL that the thread of the checkpointer moves. */
+  async function withFreePages(): Promise<{ path: string; database: Database; checkpointer: Checkpointer }> {
+    const path = join(await newFolder(), "wal.db");
+    const database = new Database(path);
+    database.exec(
+      "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; CREATE TABLE t (n INTEGER PRIMARY KEY, x)",
+    );
+    const checkpointer = new Checkpointer(path, database, undefined, SMALL_WAL_BOUNDS);
+    const insert = database.prepare("INSERT INTO t (x) VALUES (?)");
+    for (let row = 0; row < 400; row++) insert.run("x".repeat(3_000));
+    database.exec("DELETE FROM t WHERE n > 100");
+    expect(database.number("PRAGMA freelist_count")).toBeGreaterThan(FEWEST_PAGES);
+    checkpointer.look();
+    return { path, database, checkpointer };
+  }
+
+  it("is empty when the thread has ended, and free pages are given back: closing then stops for neither", async () => {
+    const { path, database, checkpointer } = await withFreePages();
+    await checkpointer.close();
+    expect((await stat(`${path}-wal`)).size).toBe(0);
+    expect(database.number("PRAGMA freelist_count")).toBe(0);
+    expect(database.number("SELECT count(*) FROM t")).toBe(100);
+    database.close();
+  });
+
+  it("is left to others where another process writes: the thread ends all the same", async () => {
+    const { path, database, checkpointer } = await withFreePages();
+    const other = new Database(path);
+    other.exec("BEGIN IMMEDIATE; INSERT INTO t (x) VALUES ('theirs')");
+    await checkpointer.close();
+    other.exec("COMMIT");
+    expect(database.number("SELECT count(*) FROM t")).toBe(101);
+    other.close();
+    database.close();
   });
 
   it("holds the process until the thread has gone, when it is closed while the writer waits", async () => {
