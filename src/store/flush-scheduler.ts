@@ -59,17 +59,21 @@ export class FlushScheduler {
     this.#turnsInLastWindow = this.#waiting.size;
     this.#due.push(...this.#waiting);
     this.#waiting = new Set();
-    if (this.#takeBackSlice === undefined) this.#flushSlice();
+    if (this.#takeBackSlice !== undefined) return;
+    // A few turns go at once; many share the round with what else can wait.
+    if (this.#due.length <= TURNS_IN_SLICE) this.#flushSlice();
+    else this.#scheduleSlice();
+  }
+
+  #scheduleSlice(): void {
+    this.#takeBackSlice = eventLoopRounds.schedule(() => this.#flushSlice());
   }
 
   #flushSlice(): void {
     this.#takeBackSlice = undefined;
     const end = Math.min(this.#due.length, this.#flushed + TURNS_IN_SLICE);
     for (; this.#flushed < end; this.#flushed++) this.#due[this.#flushed]?.flushWindow();
-    if (end < this.#due.length) {
-      this.#takeBackSlice = eventLoopRounds.schedule(() => this.#flushSlice());
-      return;
-    }
+    if (end < this.#due.length) return this.#scheduleSlice();
     this.#due = [];
     this.#flushed = 0;
   }

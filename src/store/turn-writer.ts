@@ -27,6 +27,9 @@ import type { TimedDraft } from "./writer.ts";
 
 const DONE = Promise.resolve();
 
+/** Stands for the checksum that is not known before the turn's last event is sent. */
+const NO_CONTENT = contentChecksum("");
+
 /** UTF-16 units up to which a delta fits into every log's append, however it is escaped. */
 const LONGEST_SMALL_DELTA = 4096;
 
@@ -323,9 +326,11 @@ export class TurnWriter implements Turn, Flushable {
     return this.#call(() => {
       const { turnId, messageId } = this;
       const { finishReason, usage } = options;
-      const end = toJson({ turnId, messageId, outcome, finishReason, usage, error });
-      checkDraft({ type: "TurnEnded", data: { ...end, content: contentChecksum("") } });
-      const json = JSON.stringify(end);
+      const given = { turnId, messageId, outcome, finishReason, usage, error };
+      const json = JSON.stringify(given);
+      // What the log will give back: no undefined, no shared references.
+      const end = JSON.parse(json) as typeof given;
+      checkDraft({ type: "TurnEnded", data: { ...end, content: NO_CONTENT } });
       this.#checkFits(json);
       this.#closePending();
       const released = this.#parts.release();
@@ -360,9 +365,4 @@ export class TurnWriter implements Turn, Flushable {
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     this.#options.onClose();
   }
-}
-
-/** What the log will give back: no undefined, no shared references. */
-function toJson<T>(value: T): T {
-  return JSON.parse(JSON.stringify(value)) as T;
 }

@@ -58,9 +58,11 @@ describe("the window of a store", () => {
     const scheduler = new FlushScheduler(1_000);
     const flushed = schedule(scheduler, 1_000);
     jest.advanceTimersByTime(1_000);
-    const first = flushed.length;
-    expect(first).toBeGreaterThan(0);
-    expect(first).toBeLessThan(1_000);
+    // Even the first of them shares its round with what else can wait.
+    expect(flushed).toEqual([]);
+    jest.advanceTimersByTime(1);
+    expect(flushed.length).toBeGreaterThan(0);
+    expect(flushed.length).toBeLessThan(1_000);
     // What comes meanwhile opens a window of its own.
     const later = schedule(scheduler, 1);
     endWindow(0);
@@ -73,8 +75,9 @@ describe("the window of a store", () => {
   it("flushes nothing once it has been stopped", () => {
     const scheduler = new FlushScheduler(1_000);
     const flushed = schedule(scheduler, 1_000);
-    jest.advanceTimersByTime(1_000);
+    jest.advanceTimersByTime(1_001);
     const first = flushed.length;
+    expect(first).toBeGreaterThan(0);
     scheduler.stop();
     const waiting = schedule(scheduler, 1);
     scheduler.stop();
