@@ -178,9 +178,9 @@ describe("judging writers", () => {
     judged({ pidStart: "1" }, async ({ judge }) => expect(await judge()).toBe("dead")));
 
   it("takes a zombie for what it is: its parent has not noticed, but it runs nothing any more", async () => {
-    // The shell starts a child that ends at once and then becomes a program that never waits for it.
-    const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 600"], {
-      stdio: ["ignore", "pipe", "inherit"],
+    // The shell starts a child that ends with our input, and becomes a program that never waits for it.
+    const parent = spawn("sh", ["-c", "exec 3<&0; cat <&3 >&2 & echo $!; exec sleep 600"], {
+      stdio: ["pipe", "pipe", "inherit"],
     });
     try {
       let zombie = 0;
@@ -188,9 +188,13 @@ describe("judging writers", () => {
         zombie = Number(line);
         break;
       }
-      const stateOf = (pid: number): string | undefined =>
-        /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1];
-      while (stateOf(zombie) !== "Z") await new Promise((resolve) => setImmediate(resolve));
+      const until = async (isSo: () => boolean): Promise<void> => {
+        while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
+      };
+      // A child that ended before would have been waited for by the shell.
+      await until(() => readFileSync(`/proc/${parent.pid}/comm`, "utf8") === "sleep\n");
+      parent.stdin.end();
+      await until(() => /\) Z/.test(readFileSync(`/proc/${zombie}/stat`, "utf8")));
       expect(processStart(zombie)).toBeUndefined();
     } finally {
       parent.kill("SIGKILL");
