@@ -1,6 +1,6 @@
 /**
- * What this library takes of RxJS, file by file: the whole of it is 224 files, which take longer to load than all of
- * turnlog. They are what the package itself exports, so its classes are the same whichever way they come.
+ * What this library takes of RxJS, file by file: the whole of it is 224 files, whose loading was a fifth of the
+ * time that importing turnlog took. They are what the package itself exports, so its classes are the same whichever way they come.
  */
 export { Observable } from "rxjs/internal/Observable";
 export { Subject } from "rxjs/internal/Subject";
