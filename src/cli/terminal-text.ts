@@ -76,8 +76,8 @@ export function textWidth(text: string): number {
 
 /** The beginning of safe text, at most so many columns wide, with … where something was cut. */
 export function truncateText(text: string, width: number): string {
+  if (ASCII.test(text)) return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
   if (textWidth(text) <= width) return text;
-  if (ASCII.test(text)) return `${text.slice(0, Math.max(0, width - 1))}…`;
   let cut = "";
   let used = 0;
   for (const { segment } of graphemes(text)) {

@@ -2,7 +2,7 @@ import { setImmediate as nextTick } from "node:timers/promises";
 import { retryWhileBusy } from "../log/sqlite/busy-retry.ts";
 import { Checkpointer } from "../log/sqlite/checkpointer.ts";
 import { type Database, type Statement, isBusy } from "../log/sqlite/engine.ts";
-import { giveBackFreePages } from "../log/sqlite/free-space.ts";
+import { tidyBeforeClosing } from "../log/sqlite/free-space.ts";
 import { isDamagedViews } from "./view-errors.ts";
 import { ViewGeneration } from "./view-generation.ts";
 import { createGenerationIndexes, createGenerationTables, dropGeneration } from "./views-schema.ts";
@@ -219,8 +219,7 @@ export class ConversationViews {
 
   #tidy(): void {
     try {
-      giveBackFreePages(this.#database);
-      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+      tidyBeforeClosing(this.#database);
     } catch (error) {
       // Busy: others go on with it. Damaged: who opens it next makes it anew. Neither is lost by closing.
       if (!isBusy(error) && !isDamagedViews(error)) throw error;

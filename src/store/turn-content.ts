@@ -34,6 +34,7 @@ export class TurnContent {
   /** The arrays are filled anew each time: what lies behind is old. */
   #newCount = 0;
   #newUnits = 0;
+  /** Undefined where none have come. */
   #newKind: "text" | "reasoning" | undefined;
 
   constructor(turnId: string, messageId: number) {
@@ -44,7 +45,7 @@ export class TurnContent {
 
   /** The parts as all deltas so far have made them. */
   get parts(): TurnParts {
-    if (this.#newUnits > 0) this.#putIn();
+    this.#putIn();
     return this.#parts;
   }
 
@@ -69,14 +70,13 @@ export class TurnContent {
 
   /** Puts the new deltas into the parts, and into what is pending. */
   #putIn(): void {
-    const [texts, times] = [this.#newTexts, this.#newTimes];
-    const count = this.#newCount;
-    this.#newCount = this.#newUnits = 0;
-    const kind = this.#newKind ?? "text";
+    const [kind, count] = [this.#newKind, this.#newCount];
+    if (kind === undefined) return;
     this.#newKind = undefined;
+    this.#newCount = this.#newUnits = 0;
     for (let index = 0; index < count; index++) {
-      const text = texts[index] ?? "";
-      const time = times[index] ?? 0;
+      const text = this.#newTexts[index] ?? "";
+      const time = this.#newTimes[index] ?? 0;
       const ins = this.#parts.extend(text);
       if (ins !== undefined) this.#pending.insert(this.#parts.insertedAt, ins, time);
       else
@@ -95,7 +95,7 @@ export class TurnContent {
 
   /** What is pending, as one event. */
   takeDeltas(): UpdateDraft | undefined {
-    if (this.#newUnits > 0) this.#putIn();
+    this.#putIn();
     const deltas = this.#pending.take();
     if (deltas === undefined) return undefined;
     const { time, splices, marks } = deltas;

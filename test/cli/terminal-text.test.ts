@@ -73,6 +73,8 @@ describe("widths", () => {
   it.each([
     ["short", 5, "short"],
     ["too long", 5, "too …"],
+    ["any", 1, "…"],
+    ["any", 0, "…"],
     ["日本語", 5, "日本…"],
     ["日本語", 4, "日…"],
   ])("cuts %j to %d columns", (text, width, cut) => {

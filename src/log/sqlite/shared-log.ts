@@ -1,7 +1,7 @@
 import { StoreError, errorCode } from "../../errors.ts";
 import type { ReadRunsOptions, RecordedEvent } from "../event-log.ts";
 import { retryWhileBusy } from "./busy-retry.ts";
-import { giveBackFreePages } from "./free-space.ts";
+import { tidyBeforeClosing } from "./free-space.ts";
 import { eventLoopRounds } from "../event-loop-rounds.ts";
 import { ChangeWatcher } from "./change-watcher.ts";
 import { Checkpointer, type WalBounds } from "./checkpointer.ts";
@@ -165,11 +165,8 @@ export class SharedLog implements SubscriptionSource {
   }
 
   #tidy(): void {
-    const { database } = this.state.tables;
     try {
-      giveBackFreePages(database);
-      // The engine keeps statements alive until they are collected, and so would leave a full WAL behind.
-      database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+      tidyBeforeClosing(this.state.tables.database);
     } catch (error) {
       const failure = toStoreError(error, this.path);
       // All that was acknowledged is in the WAL, where the next who opens the log finds it.
