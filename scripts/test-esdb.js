@@ -50,7 +50,7 @@ async function startServer(command) {
   };
   process.once("SIGINT", () => stop().finally(() => process.exit(130)));
   try {
-    const { openEventStoreDbEventLog } = await import("../dist/log/eventstoredb/eventstoredb-event-log.js");
+    const { openEventStoreDbEventLog } = await import("../build/log/eventstoredb/eventstoredb-event-log.js");
     const own = `${url}${url.includes("?") ? "&" : "?"}log=test-${randomUUID()}`;
     await (await openEventStoreDbEventLog(own, { openDeadlineMs: 120_000 })).close();
   } catch (failure) {

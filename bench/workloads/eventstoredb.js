@@ -4,8 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { openConversationStore } from "../../dist/index.js";
-import { openEventLog } from "../../dist/log/open-event-log.js";
+import { openConversationStore, openEventLog } from "../../dist/index.js";
 import { modelDeltas } from "../harness/model-output.js";
 import { slowNetwork } from "../harness/slow-network.js";
 import { spread } from "../harness/rounds.js";

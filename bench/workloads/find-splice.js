@@ -2,7 +2,7 @@
  * Finding the splice between two contents that differ by a delta before the closing brackets, beside other ways
  * of comparing the same strings. It should cost what comparing memory costs.
  */
-import { findSplice } from "../../dist/events/text-splice.js";
+import { findSplice } from "../../build/events/text-splice.js";
 import { GrowingContent, modelDeltas } from "../harness/model-output.js";
 import { spread } from "../harness/rounds.js";
 import { atLeast, below, table, withSpread } from "../harness/table.js";

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Readable } from "node:stream";
+import { MANIFEST } from "./installed-files.ts";
 import { Output, type OutputStream } from "./output.ts";
 
 /** What a command has of the world; tests give it another one. */
@@ -26,6 +27,6 @@ export function createContext(streams: CliStreams): CliContext {
 
 /** Of the package that this file belongs to. */
 export function packageVersion(): string {
-  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  const manifest = readFileSync(MANIFEST, "utf8");
   return (JSON.parse(manifest) as { version: string }).version;
 }

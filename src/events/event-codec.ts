@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import { DamageError, InvalidInputError } from "../errors.ts";
 import {
   type ConversationEvent,

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /**
  * The parts that an assistant message's content is made of, as the original store keeps them and the turn

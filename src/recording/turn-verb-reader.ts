@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import type { JsonRecord } from "./json-access.ts";
 import { StreamReader } from "./stream-reader.ts";
 import { turnVerbSchema } from "./turn-verb.ts";

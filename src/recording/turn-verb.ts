@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { type Usage, usageSchema } from "../events/stored-part.ts";
 import type { Turn } from "../store/turn.ts";
 

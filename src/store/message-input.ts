@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { InvalidInputError } from "../errors.ts";
 import { type Role, roleSchema } from "../events/conversation-event.ts";
 import { type StoredPart, storedPartSchema } from "../events/stored-part.ts";

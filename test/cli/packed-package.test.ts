@@ -114,6 +114,16 @@ describe("the packed package", () => {
     expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "0 true\n", stderr: "" });
   });
 
+  it("has of zod what it uses inside, with its licence, and loads nothing else of it", async () => {
+    const folder = join(installed, "dist");
+    const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".js"));
+    const codes = await Promise.all(files.map((name) => readFile(join(folder, name), "utf8")));
+    expect(codes.filter((code) => /from "zod|import\("zod/.test(code))).toEqual([]);
+    expect(codes.filter((code) => code.includes("node_modules/zod/"))).not.toEqual([]);
+    expect(codes.filter((code) => code.includes("node_modules/zod/v4/locales/fr"))).toEqual([]);
+    expect(await readFile(join(folder, "THIRD-PARTY-LICENSES.txt"), "utf8")).toMatch(/zod 4[^]*MIT License/);
+  });
+
   it.each(["nodenext", "bundler"])("has types that resolve under %s, without skipLibCheck", async (kind) => {
     const source = `
       import { type StoredMessage, openConversationStore } from "turnlog";

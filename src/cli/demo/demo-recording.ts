@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { demoFile } from "../installed-files.ts";
 
 /**
  * The recordings that ship, and what a reader of theirs would expect to be kept: put together here, chunk by chunk
@@ -31,7 +32,7 @@ interface Chunk {
 
 /** @param name of a file in `demo/` of this package, in the messages protocol of Anthropic */
 export function readDemoRecording(name: string): DemoLine[] {
-  const file = readFileSync(new URL(`../../../demo/${name}`, import.meta.url), "utf8");
+  const file = readFileSync(demoFile(name), "utf8");
   const parts = new Map<number, SentPart>();
   const toolsById = new Map<string, SentPart>();
   return file

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { StoreError } from "../../errors.ts";
+import { MAIN } from "../installed-files.ts";
 
 /** `turnlog record` in a process of its own, fed line by line: what the demo kills. */
 export class RecorderProcess {
@@ -10,7 +11,7 @@ export class RecorderProcess {
   #stderr = "";
 
   constructor(sessionId: string, storeUrl: string, user: string) {
-    const main = fileURLToPath(new URL("../main.js", import.meta.url));
+    const main = fileURLToPath(MAIN);
     const args = [main, "record", sessionId, "--user", user, "--protocol", "anthropic"];
     // The arguments of a process are for all users of a machine to see; a store's URL may hold a password.
     const env = { ...process.env, TURNLOG_STORE: storeUrl };

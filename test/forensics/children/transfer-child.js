@@ -2,7 +2,7 @@
 //   node transfer-child.js copy|export|import TURNS FROM TO
 // Prints "done" when it was done before the kill came.
 import { writeSync } from "node:fs";
-import { runCli } from "../../../dist/cli/program.js";
+import { runCli } from "../../../build/cli/program.js";
 
 const [what, turns, from, to] = process.argv.slice(2);
 const die = () => process.kill(process.pid, "SIGKILL");

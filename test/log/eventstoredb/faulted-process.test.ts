@@ -52,7 +52,7 @@ describe("a process whose server goes away", () => {
   it("ends by itself when it has nothing left to do, with its log open", () =>
     withFolder(async () => {
       const code = `
-        import { openEventLog } from ${JSON.stringify(join(root, "dist/log/open-event-log.js"))};
+        import { openEventLog } from ${JSON.stringify(join(root, "build/log/open-event-log.js"))};
         const log = await openEventLog(${JSON.stringify(ownLog(node.url))});
         const id = "11111111-1111-4111-8111-111111111111";
         await log.append("s", [{ id, type: "T", data: {}, metadata: {} }], "any");`;

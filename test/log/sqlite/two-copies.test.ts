@@ -12,7 +12,7 @@ const ENGINE = join("node_modules", "@photostructure", "sqlite");
 /** The package as a second installation of it, with an engine of its own, would be. */
 async function secondInstallation(folder: string): Promise<string> {
   await mkdir(join(folder, "node_modules", "@photostructure"), { recursive: true });
-  for (const part of ["package.json", "dist"]) {
+  for (const part of ["package.json", "build"]) {
     await cp(join(ROOT, part), join(folder, part), { recursive: true });
   }
   const platform = `${process.platform}-${process.arch}`;

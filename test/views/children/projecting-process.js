@@ -2,9 +2,9 @@
 // each write of the views on stdout.
 import { writeSync } from "node:fs";
 import { setImmediate as nextTick } from "node:timers/promises";
-import { openConversationStore, openEventLog } from "../../../dist/index.js";
-import { openViews } from "../../../dist/projections/open-views.js";
-import { Projector } from "../../../dist/projections/projector.js";
+import { openConversationStore, openEventLog } from "../../../build/index.js";
+import { openViews } from "../../../build/projections/open-views.js";
+import { Projector } from "../../../build/projections/projector.js";
 
 const [path, session] = process.argv.slice(2);
 const log = await openEventLog(path);

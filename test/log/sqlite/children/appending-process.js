@@ -2,7 +2,7 @@
 // [stream, revision, position, [id, …]]. Ends by itself after `appends` of them, or never.
 import { randomBytes } from "node:crypto";
 import { writeSync } from "node:fs";
-import { openSqliteEventLog } from "../../../../dist/log/sqlite/sqlite-event-log.js";
+import { openSqliteEventLog } from "../../../../build/log/sqlite/sqlite-event-log.js";
 
 const {
   path,

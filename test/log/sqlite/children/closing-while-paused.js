@@ -1,8 +1,8 @@
 // Commits to the database argv[2] until the checkpointer makes the writer wait, and closes in that moment: nothing but the
 // thread holds the process. argv[3]: the bounds. Says when it is closed.
 import { setImmediate as nextTick } from "node:timers/promises";
-import { Checkpointer } from "../../../../dist/log/sqlite/checkpointer.js";
-import { Database } from "../../../../dist/log/sqlite/engine.js";
+import { Checkpointer } from "../../../../build/log/sqlite/checkpointer.js";
+import { Database } from "../../../../build/log/sqlite/engine.js";
 
 const database = new Database(process.argv[2]);
 database.exec("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)");

@@ -1,5 +1,5 @@
 // Appends without waiting, and exits.
-import { openSqliteEventLog } from "../../../../dist/log/sqlite/sqlite-event-log.js";
+import { openSqliteEventLog } from "../../../../build/log/sqlite/sqlite-event-log.js";
 
 const log = await openSqliteEventLog(process.argv[2]);
 for (let n = 0; n < 100; n++) {

@@ -1,5 +1,5 @@
 // Reads the log at argv[2] without any rights, then tries to open it for writing. Prints what came of it as JSON.
-import { openSqliteEventLog } from "../../../../dist/log/sqlite/sqlite-event-log.js";
+import { openSqliteEventLog } from "../../../../build/log/sqlite/sqlite-event-log.js";
 
 const NOBODY = 65_534;
 if (process.getuid() === 0) {

@@ -1,6 +1,6 @@
 // Reads the log at argv[2], or its stream argv[3], and prints how many events there were and the most memory it took, in MB.
 import { readFileSync } from "node:fs";
-import { openSqliteEventLog } from "../../../../dist/log/sqlite/sqlite-event-log.js";
+import { openSqliteEventLog } from "../../../../build/log/sqlite/sqlite-event-log.js";
 
 const log = await openSqliteEventLog(process.argv[2], { readOnly: true });
 let events = 0;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const [path, ...packages] = process.argv.slice(2);
-const engine = (folder) => pathToFileURL(join(folder, "dist", "log", "sqlite", "engine.js")).href;
+const engine = (folder) => pathToFileURL(join(folder, "build", "log", "sqlite", "engine.js")).href;
 const [first, second] = await Promise.all(packages.map((folder) => import(engine(folder))));
 if (first.Database === second.Database) throw new Error("there is one copy of the package only");
 
