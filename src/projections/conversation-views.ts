@@ -8,7 +8,7 @@ import { ViewGeneration } from "./view-generation.ts";
 import { createGenerationIndexes, createGenerationTables, dropGeneration } from "./views-schema.ts";
 
 /** Raised when the fold makes something else of the same events: views of another version are made anew. */
-export const FOLD_VERSION = 1;
+export const FOLD_VERSION = 2;
 
 /** How far a generation has come. */
 export interface Checkpoint {

@@ -38,7 +38,7 @@ export interface Conversation {
   /** All since the last deletion. */
   readonly messages: MessageCollection;
   readonly unendedTurns: Map<string, UnendedTurn>;
-  /** The newest message id given out since the last deletion, 0 when there is none. */
+  /** The highest message id given out since the last deletion, 0 when there is none. */
   lastMessageId: number;
   /** Events that a fork still lacks: until they have come it is not listed. */
   missingForkEvents: number;
@@ -174,8 +174,8 @@ function newMessage(data: NewMessage, revision: number, time: number, state: Con
 }
 
 function addMessage(state: Conversation, message: FoldedMessage): void {
-  state.messages.append(message);
-  state.lastMessageId = message.id;
+  state.messages.append(message, state.lastMessageId);
+  state.lastMessageId = Math.max(state.lastMessageId, message.id);
   state.changes?.messages.add(message);
 }
 
@@ -291,8 +291,8 @@ function replaceAll(
     (message) => open.has(message.id),
     (created) => {
       const message = newMessage(created, revision, time, state);
-      state.messages.register(message);
-      state.lastMessageId = message.id;
+      state.messages.register(message, state.lastMessageId);
+      state.lastMessageId = Math.max(state.lastMessageId, message.id);
       return message;
     },
   );

@@ -160,13 +160,14 @@ export class FoldedSessions {
   #track(stream: string): FoldedSession | undefined {
     const name = sessionOfStream(stream);
     if (name === undefined) return undefined;
-    const loaded = this.#rows.load(name) ?? unsavedConversation(emptyConversation());
+    const known = this.#rows.load(name);
+    const loaded = known ?? unsavedConversation(emptyConversation());
     loaded.conversation.changes = noChanges();
     const tracked: FoldedSession = {
       ...loaded,
       name,
       savedUpTo: undefined,
-      deadLetter: this.#rows.deadLetterOf(name),
+      deadLetter: known && this.#rows.deadLetterOf(name),
     };
     this.#tracked.set(stream, tracked);
     return tracked;

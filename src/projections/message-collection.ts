@@ -149,16 +149,21 @@ export class MessageCollection {
     return message === undefined || (message.replaced && !includeReplaced) ? undefined : -1;
   }
 
-  /** @throws {Error} where the id exists already. */
-  append(message: FoldedMessage): void {
-    this.register(message);
+  /** As `register`, at the end of the conversation. */
+  append(message: FoldedMessage, highestId: number): void {
+    this.register(message, highestId);
     this.#current.push(message);
     this.#all.push(message);
   }
 
-  /** Makes a message known that a replacement will put in its place. @throws {Error} where the id exists already. */
-  register(message: FoldedMessage): void {
-    if (this.get(message.id) !== undefined) throw new Error(`message ${message.id} exists already`);
+  /**
+   * Makes a message known that a replacement will put in its place.
+   * @param highestId of all that there are: the source need not be asked for one above it.
+   * @throws {Error} where the id exists already.
+   */
+  register(message: FoldedMessage, highestId: number): void {
+    if (message.id <= highestId && this.get(message.id) !== undefined)
+      throw new Error(`message ${message.id} exists already`);
     this.#byId.set(message.id, message);
     const { externalId } = message;
     if (externalId !== undefined && !this.#byExternalId.has(externalId))

@@ -62,6 +62,11 @@ describe("events that are missing, doubled or out of place", () => {
 
   it.each<[string, Happening[], string]>([
     ["a message of an id that is taken", [saved(1), saved(1)], "message 1 exists already"],
+    [
+      "a message of an id that is taken, and not the newest",
+      [saved(2), saved(1), saved(2)],
+      "message 2 exists already",
+    ],
     ["an update of no message", [saved(1), updated(2, { activeBranch: 0 })], "there is no message 2"],
     [
       "the end of a turn that is not open",

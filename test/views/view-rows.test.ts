@@ -7,11 +7,14 @@ import { type ConversationViews } from "../../src/projections/conversation-views
 import { openViews } from "../../src/projections/open-views.ts";
 import { DamagedView, StaleView } from "../../src/projections/message-collection.ts";
 import { noChanges } from "../../src/projections/conversation-changes.ts";
+import { applyEvent } from "../../src/projections/conversation.ts";
+import { unsavedConversation } from "../../src/projections/view-generation.ts";
 import { ViewWriter } from "../../src/projections/view-writer.ts";
 import { ViewedSessionDirectory } from "../../src/projections/viewed-session-directory.ts";
 import { gather } from "../../src/testing/check-log-integrity.ts";
 import { ConversationStore } from "../../src/store/conversation-store.ts";
 import { tempFolders } from "../log/sqlite/temp-folder.ts";
+import { asEvents, folded, saved } from "../support/conversation-history.ts";
 import { asForeign } from "../support/faulty-store.ts";
 
 const newFolder = tempFolders();
@@ -121,6 +124,20 @@ describe("a session's rows", () => {
       const count = (includeReplaced: boolean): number | undefined =>
         messages?.page({ limit: 4, isOldestFirst: false, includeReplaced })?.length;
       expect([count(true), count(false), count(true)]).toEqual([4, 1, 4]);
+    });
+  });
+
+  it("refuse a message of an id that one of them has, the newest or not", async () => {
+    await withViews(async ({ views }) => {
+      const conversation = folded([saved(2), saved(1)]);
+      conversation.changes = { ...noChanges(), list: true };
+      views.write(() => views.rows(1).save("s", unsavedConversation(conversation)));
+      for (const id of [1, 2]) {
+        const loaded = views.rows(1).load("s")?.conversation;
+        if (loaded === undefined) throw new Error("no rows");
+        const [again] = asEvents([saved(id)], 2);
+        expect(() => applyEvent(loaded, again!)).toThrow(`message ${id} exists already`);
+      }
     });
   });
 

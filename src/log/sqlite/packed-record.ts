@@ -49,6 +49,9 @@ const LARGE_WINDOW = { level: 1 };
 const LARGE_RECORD_BYTES = 32_768;
 /** No record comes near it: a guard against a payload made to exhaust memory. */
 const MOST_INFLATED_BYTES = 1_000_000_000;
+/** Of the memory that is taken at once for what is inflated. */
+const LEAST_CHUNK_BYTES = 4_096;
+const MOST_CHUNK_BYTES = 65_536;
 
 /** Encodes at least one event. */
 export function encodeRecord(
@@ -250,8 +253,11 @@ function decodePlaces(encodedOrder: JsonValue, count: number, counts: number[]):
 
 function textOf(encoding: number, bytes: Buffer): string {
   if (encoding === ENCODING_COLUMNS || encoding === ENCODING_DESCRIBED) return bytes.toString("utf8");
-  if (encoding === ENCODING_DEFLATED || encoding === ENCODING_DESCRIBED_DEFLATED)
-    return inflateRawSync(bytes, { maxOutputLength: MOST_INFLATED_BYTES }).toString("utf8");
+  if (encoding === ENCODING_DEFLATED || encoding === ENCODING_DESCRIBED_DEFLATED) {
+    // What most rows need, instead of 16 KB for each.
+    const chunkSize = Math.min(MOST_CHUNK_BYTES, Math.max(LEAST_CHUNK_BYTES, bytes.length * 4));
+    return inflateRawSync(bytes, { maxOutputLength: MOST_INFLATED_BYTES, chunkSize }).toString("utf8");
+  }
   throw new Error(`the encoding ${encoding} is not known to this version`);
 }
 
@@ -262,12 +268,10 @@ function decodeGroup(
   firstLine: number,
 ): { group: DecodedGroup; nextLine: number } {
   if (!Array.isArray(encoded)) throw new Error("a shape's columns are no array");
-  const [encodedShape, ...encodedColumns] = encoded;
-  const shape = decodeShape(encodedShape);
-  if (encodedColumns.length !== shape.textLeaves.length)
-    throw new Error("a shape has too few or too many columns");
+  const shape = decodeShape(encoded.shift());
+  if (encoded.length !== shape.textLeaves.length) throw new Error("a shape has too few or too many columns");
   let line = firstLine;
-  const columns = encodedColumns.map((column, leaf): ColumnSource => {
+  const columns = encoded.map((column, leaf): ColumnSource => {
     if (shape.textLeaves[leaf] !== true) return decodeColumn(column, count);
     const texts = lines.slice(line, line + Number(column));
     line += texts.length;

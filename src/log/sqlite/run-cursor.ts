@@ -3,18 +3,19 @@ import type { EventRuns, ReadRunsOptions, RecordedEvent } from "../event-log.ts"
 import type { CommittedState } from "./committed-state.ts";
 import type { PackedPlace } from "./log-tables.ts";
 import { endOfHole } from "./position-cursor.ts";
-import { type PackedRun, type StoredEvent, decodePackedRow, recordedEventOf } from "./stored-rows.ts";
+import { type PackedRow, type StoredEvent, decodePackedRow, recordedEventOf } from "./stored-rows.ts";
 
 const SMALLEST_WINDOW = 64;
 const LARGEST_WINDOW = 1_024;
-/** Events and UTF-16 units of text, about, that a page decodes before it is made shorter. */
+/** Events and bytes, about, that a page holds before it is made shorter. */
 const PAGE_EVENTS = 4_096;
-const PAGE_UNITS = 2_097_152;
+const PAGE_BYTES = 1_048_576;
 
 /**
  * Reads all streams row by row: a packed row, which reaches over thousands of positions where many streams are written
  * at once, is decoded once and given whole, instead of being kept until its last event's position is reached. Like
- * `PositionCursor` it looks at a window of positions in one transaction; rows may be packed between two of them.
+ * `PositionCursor` it looks at a window of positions in one transaction; rows may be packed between two of them. A row is
+ * decoded when its turn has come: what is decoded of a whole window outlives a collection of garbage.
  */
 export class RunCursor {
   readonly #state: CommittedState;
@@ -38,8 +39,7 @@ export class RunCursor {
 
   /**
    * The rows that begin in the next window, and what is hot in it; undefined at the log's end. Inside a transaction,
-   * after `sync`.
-   * @throws {DamageError} `damaged-row`
+   * after `sync`. Going through it throws a `DamageError`, `damaged-row`, where one is damaged.
    */
   nextPage(): EventRuns | undefined {
     const { tables, hot, highestPosition: head } = this.#state;
@@ -51,7 +51,7 @@ export class RunCursor {
       if (place.lastPosition > this.#given(place.stream)) size = this.#take(place, pieces, size);
     let last = Math.min(this.#completeTo + this.#window, head);
     for (const place of tables.placesBetween(first, last)) {
-      if (place.firstPosition > first && (size.units > PAGE_UNITS || size.events > PAGE_EVENTS)) {
+      if (place.firstPosition > first && (size.bytes > PAGE_BYTES || size.events > PAGE_EVENTS)) {
         last = place.firstPosition - 1;
         break;
       }
@@ -82,28 +82,27 @@ export class RunCursor {
   #take({ stream, firstPosition }: PackedPlace, pieces: Piece[], size: Size): Size {
     const row = this.#state.tables.packedAt(firstPosition);
     if (row === undefined) return size;
-    const run = decodePackedRow(stream, row);
     const given = this.#given(stream);
-    pieces.push({ run, given });
+    pieces.push({ stream, row, given });
     this.#ahead.set(stream, Math.max(given, row.lastPosition));
-    return { events: size.events + run.count, units: size.units + run.textUnits };
+    return { events: size.events + row.count, bytes: size.bytes + row.payload.length };
   }
 }
 
-/** A run, and the position up to which its events have been given already. */
+/** A row, and the position up to which its events have been given already. */
 interface Piece {
-  readonly run: PackedRun;
+  readonly stream: string;
+  readonly row: PackedRow;
   readonly given: number;
 }
 
 interface Size {
   readonly events: number;
-  readonly units: number;
+  readonly bytes: number;
 }
 
-const NOTHING: Size = { events: 0, units: 0 };
+const NOTHING: Size = { events: 0, bytes: 0 };
 
-/** Each is made when it is asked for: made all at once they would outlive their use, which collecting them costs. */
 function* runsOf(
   pieces: readonly Piece[],
   hotEvents: readonly StoredEvent[],
@@ -112,7 +111,8 @@ function* runsOf(
   yield hotEvents.map(recordedEventOf);
 }
 
-function eventsOf({ run, given }: Piece): RecordedEvent[] {
+function eventsOf({ stream, row, given }: Piece): RecordedEvent[] {
+  const run = decodePackedRow(stream, row);
   const events: RecordedEvent[] = [];
   for (let index = 0; index < run.count; index++)
     if ((run.positions[index] ?? -1) > given) events.push(run.recordedEvent(index));
@@ -125,6 +125,6 @@ function* columnsOf(
   hotEvents: readonly StoredEvent[],
 ): Generator<RecordedEvent[] | EventColumns, undefined, undefined> {
   for (const piece of pieces)
-    yield (piece.run.positions[0] ?? -1) > piece.given ? piece.run : eventsOf(piece);
+    yield piece.row.firstPosition > piece.given ? decodePackedRow(piece.stream, piece.row) : eventsOf(piece);
   yield hotEvents.map(recordedEventOf);
 }
