@@ -22,6 +22,8 @@ export class CommittedState {
   /** Epoch ms: never decreases. */
   recordedAt = 0;
   hotGeneration = 0;
+  /** Changes whenever events may have gone from hot rows to packed ones, here or in another process. */
+  packings = 0;
   #dataVersion = -1;
   #isComplete = false;
   #rowsWhenCompared = 0;
@@ -40,6 +42,7 @@ export class CommittedState {
   sync(): void {
     const dataVersion = this.tables.dataVersion();
     if (dataVersion === this.#dataVersion && this.#isComplete) return;
+    this.packings += 1;
     checkFormatVersion(this.tables.database, this.path);
     const state = this.tables.state();
     this.#heads.clear();

@@ -70,6 +70,7 @@ export class Packer {
       this.#dropSpent(stream, packedHead);
       return known;
     }
+    this.#state.packings += 1;
     const row = known ?? tables.insertStream(stream, last.revision, first.revision);
     for (const run of rowsOf(events, tables.packSpan)) tables.insertPacked(row.id, encodePackedRow(run));
     const packed = { ...row, headRevision: last.revision };

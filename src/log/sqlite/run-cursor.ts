@@ -27,6 +27,8 @@ export class RunCursor {
    * still hot, which may be packed with later ones. Looking for such rows costs as much as reading a window.
    */
   #mayOverlap = true;
+  /** Nothing has been packed since the page before while this is the state's. */
+  #packings = -1;
   /** Of streams of which more has been given than the position asks for: up to where. */
   readonly #ahead = new Map<string, number>();
 
@@ -47,7 +49,8 @@ export class RunCursor {
     if (first > head) return undefined;
     const pieces: Piece[] = [];
     let size = NOTHING;
-    for (const place of this.#mayOverlap ? tables.placesOverlapping(first) : [])
+    const mayOverlap = this.#mayOverlap && this.#packings !== this.#state.packings;
+    for (const place of mayOverlap ? tables.placesOverlapping(first) : [])
       if (place.lastPosition > this.#given(place.stream)) size = this.#take(place, pieces, size);
     let last = Math.min(this.#completeTo + this.#window, head);
     for (const place of tables.placesBetween(first, last)) {
@@ -63,6 +66,7 @@ export class RunCursor {
       .filter(({ stream, position }) => position > this.#given(stream));
     const isHole = pieces.length === 0 && hotEvents.length === 0;
     this.#completeTo = isHole ? endOfHole(this.#state, last, head) : last;
+    this.#packings = this.#state.packings;
     this.#mayOverlap = (hot.nextPosition(-1) ?? Infinity) <= this.#completeTo;
     this.#window = Math.min(this.#largestWindow, this.#window * 2);
     for (const [stream, position] of this.#ahead)
