@@ -3,37 +3,20 @@
  * sessions; beside the original store's SQL on a plain table that holds the same messages. Both answer in turn, in one
  * process.
  */
+import { execFileSync } from "node:child_process";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { DatabaseSync } from "@photostructure/sqlite";
-import { openConversationStore, rebuildViews } from "../../dist/index.js";
-import { SCHEMA } from "../candidates/update-per-delta.js";
+import { openConversationStore } from "../../dist/index.js";
 import { report } from "./reads-report.js";
-import { makeLog } from "./rebuild.js";
+
+const MAKE_DATA = fileURLToPath(new URL("reads-data.js", import.meta.url));
 
 const LONG = "long";
 const PAGE = 50;
 /** A list that scans a table takes long: so many of each, or as many as this much time allows. */
 const READS = 300;
 const MOST_MS = 4000;
-
-/** The same messages in the original store's table. */
-async function makeTable(path, storePath) {
-  const store = await openConversationStore(storePath, { readOnly: true });
-  const database = new DatabaseSync(path);
-  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
-  database.exec(SCHEMA);
-  const insert = database.prepare(
-    "INSERT INTO messages (session_id, role, content, created_at) VALUES (?, ?, ?, ?)",
-  );
-  database.exec("BEGIN");
-  // In the order of the sessions' last activity, as they would have come.
-  for (const { id } of (await store.listSessions({ limit: Infinity })).toReversed())
-    for (const { role, content, createdAt } of await store.listMessages(id, { limit: Infinity }))
-      insert.run(id, role, content, Math.floor(createdAt.getTime() / 1000));
-  database.exec("COMMIT");
-  database.close();
-  await store.close();
-}
 
 /** The original's queries; it lists the oldest 50, which is of no use, so this lists the newest. */
 function openTable(path) {
@@ -106,10 +89,10 @@ async function timeReads(what, readers) {
 
 async function run(parameters, folder) {
   const path = join(folder, "log.db");
-  makeLog(path, parameters);
-  await rebuildViews(path);
   const tablePath = join(folder, "table.db");
-  await makeTable(tablePath, path);
+  execFileSync(process.execPath, [MAKE_DATA, path, tablePath, JSON.stringify(parameters)], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   const table = openTable(tablePath);
   // As a session is read that nobody has read before: one other in the cache each time, so that it begins at the views.
   const cold = await openConversationStore(path, { readOnly: true, cachedSessions: 1 });
