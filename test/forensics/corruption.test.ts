@@ -24,7 +24,12 @@ import {
  * every event whose row is undamaged.
  */
 
-const DAMAGES = process.env["TURNLOG_TEST_LONG"] === undefined ? 40 : 2000;
+const isLong = process.env["TURNLOG_TEST_LONG"] !== undefined;
+const DAMAGES = isLong ? 2000 : 40;
+/** Among forty damages there may be none that loses something, or that leaves nothing to read: one in twenty does. */
+const CERTAIN_OUTCOMES = isLong
+  ? (["lost", "whole", "refused", "told"] as const)
+  : (["whole", "told"] as const);
 const SESSIONS = 3;
 const TEXT = "The quick brown fox jumps over the lazy dog. ".repeat(10);
 const WORDS = TEXT.match(/\S+\s*/g) ?? [];
@@ -106,8 +111,9 @@ describe.each([
           removeStore(`${path}.salvaged`);
         }
       }
-      // All of them happen, or the damages are not what they are meant to be.
-      expect(Object.values(outcomes).every((times) => times > 0)).toBe(true);
+      // They happen, or the damages are not what they are meant to be.
+      for (const outcome of CERTAIN_OUTCOMES)
+        expect({ seed, [outcome]: outcomes[outcome] }).not.toEqual({ seed, [outcome]: 0 });
     },
     60_000 + DAMAGES * 3000,
   );

@@ -7,9 +7,9 @@ import { type PackedRow, type StoredEvent, decodePackedRow, recordedEventOf } fr
 
 const SMALLEST_WINDOW = 64;
 const LARGEST_WINDOW = 1_024;
-/** Events and bytes, about, that a page holds before it is made shorter. */
+/** Events and bytes, about, that a page holds before it is made shorter: who takes it whole holds what it inflates to. */
 const PAGE_EVENTS = 4_096;
-const PAGE_BYTES = 1_048_576;
+const PAGE_BYTES = 65_536;
 
 /**
  * Reads all streams row by row: a packed row, which reaches over thousands of positions where many streams are written
