@@ -9,7 +9,7 @@ const SMALLEST_WINDOW = 64;
 const LARGEST_WINDOW = 1_024;
 /** Events and bytes, about, that a page holds before it is made shorter: who takes it whole holds what it inflates to. */
 const PAGE_EVENTS = 4_096;
-const PAGE_BYTES = 65_536;
+const PAGE_BYTES = 32_768;
 
 /**
  * Reads all streams row by row: a packed row, which reaches over thousands of positions where many streams are written
@@ -49,8 +49,8 @@ export class RunCursor {
     if (first > head) return undefined;
     const pieces: Piece[] = [];
     let size = NOTHING;
-    const mayOverlap = this.#mayOverlap && this.#packings !== this.#state.packings;
-    for (const place of mayOverlap ? tables.placesOverlapping(first) : [])
+    const looksBack = this.#mayOverlap && this.#packings !== this.#state.packings;
+    for (const place of looksBack ? tables.placesOverlapping(first) : [])
       if (place.lastPosition > this.#given(place.stream)) size = this.#take(place, pieces, size);
     let last = Math.min(this.#completeTo + this.#window, head);
     for (const place of tables.placesBetween(first, last)) {

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import type { EventLog } from "../../../src/log/event-log.ts";
+import { readRuns } from "../../../src/log/event-runs.ts";
 import { Database } from "../../../src/log/sqlite/engine.ts";
 import { openSqliteEventLog } from "../../../src/log/sqlite/sqlite-event-log.ts";
 import { gather } from "../../../src/testing/check-log-integrity.ts";
@@ -104,6 +105,21 @@ describe("a damaged row", () => {
     });
     expect(await damaged.append("b", [sampleEvent()], "no-stream")).toMatchObject({ ok: true, position: 5 });
     await damaged.close();
+  });
+
+  it.each(["runs", "byColumn"] as const)("ends reading by runs where it is reached, by %s", async (way) => {
+    await damagedLog("UPDATE packed SET crc = crc + 1 WHERE first_revision = 64", async (log) => {
+      let given = 0;
+      const read = async (): Promise<void> => {
+        for await (const pieces of readRuns(log))
+          for (const run of pieces[way] ?? []) given += "count" in run ? run.count : run.length;
+      };
+      await expect(read()).rejects.toMatchObject({
+        code: "damaged-row",
+        details: { table: "packed", firstPosition: 64 },
+      });
+      expect(given).toBe(64);
+    });
   });
 
   it("errors a subscription that reaches it", async () => {

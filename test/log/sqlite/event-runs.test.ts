@@ -1,7 +1,9 @@
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import type { EventLog } from "../../../src/log/event-log.ts";
+import { readRuns } from "../../../src/log/event-runs.ts";
 import { openSqliteEventLog } from "../../../src/log/sqlite/sqlite-event-log.ts";
 import { gather, gatherRuns, sameEvents } from "../../../src/testing/check-log-integrity.ts";
 import { query, sampleEvent, sampleEvents } from "./sample-log.ts";
@@ -80,6 +82,18 @@ describe("reading by runs", () => {
     });
     expect(query(path, "SELECT first_position, last_position FROM packed")).toEqual([[0, 5]]);
     expect(given.map(({ position }) => position)).toEqual([0, 1, 2, 3, 4, 5]);
+    await log.close();
+  });
+
+  it("gives no more at once than some stored rows hold, however many begin in a window", async () => {
+    const log = await openSqliteEventLog(join(await newFolder(), "log.db"));
+    for (let stream = 0; stream < 10; stream++) {
+      const text = randomBytes(20_000).toString("base64"); // It deflates to 20 KB again.
+      await log.append(`s${stream}`, [sampleEvent({ text })], "any", { seal: true });
+    }
+    const ends = [];
+    for await (const { completeTo } of readRuns(log)) ends.push(completeTo);
+    expect(ends).toEqual([1, 3, 5, 7, 9]);
     await log.close();
   });
 
